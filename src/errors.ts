@@ -30,16 +30,65 @@ function row(
 
 export const FAULTS = {
   bad_json: row(400, 'caller', false, 'REQUEST_MALFORMED', 'BAD_REQUEST', 'BadActionRequest'),
-  invalid_request: row(422, 'caller', false, 'REQUEST_MALFORMED', 'UNPROCESSABLE_ENTITY', 'RequestValidationError'),
+  invalid_request: row(
+    422,
+    'caller',
+    false,
+    'REQUEST_MALFORMED',
+    'UNPROCESSABLE_ENTITY',
+    'RequestValidationError',
+  ),
   invalid_uuid: row(400, 'caller', false, 'INVALID_UUID', 'UNPROCESSABLE_ENTITY', 'BadActionRequest'),
-  payload_too_large: row(413, 'caller', false, 'BATCH_RUN_TOO_LARGE', 'PAYLOAD_TOO_LARGE', 'BadActionRequest'),
-  task_too_large: row(413, 'caller', false, 'TASK_PAYLOAD_TOO_LARGE', 'PAYLOAD_TOO_LARGE', 'BadActionRequest'),
-  function_too_large: row(413, 'caller', false, 'FUNCTION_TOO_LARGE', 'PAYLOAD_TOO_LARGE', 'BadActionRequest'),
-  unauthenticated: row(401, 'caller', false, 'USER_UNAUTHENTICATED', 'AUTHENTICATION_ERROR', 'UnauthorizedRequest'),
-  invalid_token: row(401, 'caller', false, 'INVALID_AUTH_TOKEN', 'AUTHENTICATION_ERROR', 'UnauthorizedRequest'),
+  payload_too_large: row(
+    413,
+    'caller',
+    false,
+    'BATCH_RUN_TOO_LARGE',
+    'PAYLOAD_TOO_LARGE',
+    'BadActionRequest',
+  ),
+  task_too_large: row(
+    413,
+    'caller',
+    false,
+    'TASK_PAYLOAD_TOO_LARGE',
+    'PAYLOAD_TOO_LARGE',
+    'BadActionRequest',
+  ),
+  function_too_large: row(
+    413,
+    'caller',
+    false,
+    'FUNCTION_TOO_LARGE',
+    'PAYLOAD_TOO_LARGE',
+    'BadActionRequest',
+  ),
+  unauthenticated: row(
+    401,
+    'caller',
+    false,
+    'USER_UNAUTHENTICATED',
+    'AUTHENTICATION_ERROR',
+    'UnauthorizedRequest',
+  ),
+  invalid_token: row(
+    401,
+    'caller',
+    false,
+    'INVALID_AUTH_TOKEN',
+    'AUTHENTICATION_ERROR',
+    'UnauthorizedRequest',
+  ),
   missing_scope: row(403, 'caller', false, 'INSUFFICIENT_AUTH_SCOPE', 'MISSING_SCOPE', 'UnauthorizedRequest'),
   forbidden: row(403, 'caller', false, 'ENDPOINT_ACCESS_FORBIDDEN', 'FORBIDDEN', 'UnauthorizedRequest'),
-  function_not_permitted: row(403, 'caller', false, 'FUNCTION_NOT_PERMITTED', 'FORBIDDEN', 'UnauthorizedRequest'),
+  function_not_permitted: row(
+    403,
+    'caller',
+    false,
+    'FUNCTION_NOT_PERMITTED',
+    'FORBIDDEN',
+    'UnauthorizedRequest',
+  ),
   route_not_found: row(404, 'caller', false, 'UNKNOWN_ERROR', 'NOT_FOUND', 'ActionNotFound'),
   function_not_found: row(404, 'caller', false, 'FUNCTION_NOT_FOUND', 'NOT_FOUND', 'ActionNotFound'),
   endpoint_not_found: row(404, 'caller', false, 'ENDPOINT_NOT_FOUND', 'NOT_FOUND', 'ActionNotFound'),
@@ -51,12 +100,40 @@ export const FAULTS = {
   run_not_found: row(404, 'caller', false, 'UNKNOWN_ERROR', 'NOT_FOUND', 'ActionNotFound'),
   trigger_not_found: row(404, 'caller', false, 'UNKNOWN_ERROR', 'NOT_FOUND', 'ActionNotFound'),
   token_not_found: row(404, 'caller', false, 'UNKNOWN_ERROR', 'NOT_FOUND', 'ActionNotFound'),
-  flow_input_invalid: row(400, 'caller', false, 'REQUEST_MALFORMED', 'FLOW_INPUT_ERROR', 'RequestValidationError'),
-  flow_invalid: row(422, 'caller', false, 'REQUEST_MALFORMED', 'FLOW_VALIDATION_FAILED', 'RequestValidationError'),
+  flow_input_invalid: row(
+    400,
+    'caller',
+    false,
+    'REQUEST_MALFORMED',
+    'FLOW_INPUT_ERROR',
+    'RequestValidationError',
+  ),
+  flow_invalid: row(
+    422,
+    'caller',
+    false,
+    'REQUEST_MALFORMED',
+    'FLOW_VALIDATION_FAILED',
+    'RequestValidationError',
+  ),
   state_conflict: row(409, 'caller', false, 'RESOURCE_CONFLICT', 'STATE_CONFLICT', 'ActionConflict'),
   endpoint_locked: row(423, 'caller', true, 'RESOURCE_LOCKED', 'STATE_CONFLICT', 'ActionConflict'),
-  registration_code_invalid: row(403, 'caller', false, 'ENDPOINT_ACCESS_FORBIDDEN', 'FORBIDDEN', 'UnauthorizedRequest'),
-  too_many_requests: row(429, 'caller', true, 'TOO_MANY_REQUESTS', 'TOO_MANY_REQUESTS', 'ActionProviderError'),
+  registration_code_invalid: row(
+    403,
+    'caller',
+    false,
+    'ENDPOINT_ACCESS_FORBIDDEN',
+    'FORBIDDEN',
+    'UnauthorizedRequest',
+  ),
+  too_many_requests: row(
+    429,
+    'caller',
+    true,
+    'TOO_MANY_REQUESTS',
+    'TOO_MANY_REQUESTS',
+    'ActionProviderError',
+  ),
   storage_full: row(507, 'system', true, 'INTERNAL_ERROR', 'STORAGE_FULL', 'ActionProviderError'),
   unavailable: row(503, 'system', true, 'INTERNAL_ERROR', 'UNAVAILABLE', 'ActionProviderError'),
   wait_timeout: row(504, 'system', true, 'INTERNAL_ERROR', 'TIMEOUT', 'ActionProviderError'),
@@ -105,7 +182,9 @@ export class Fault extends Error {
 /** Any thrown value as a Fault: known ones pass, unknown ones become `internal` with the cause kept for the log. */
 export function asFault(error: unknown): Fault {
   if (error instanceof Fault) return error;
-  return new Fault('internal', 'Something went wrong on our side; the log has the details.', { cause: error });
+  return new Fault('internal', 'Something went wrong on our side; the log has the details.', {
+    cause: error,
+  });
 }
 
 /** The message of any thrown value. */

@@ -6,7 +6,10 @@ export type { Logger };
 
 /** Makes the process's logger; `name` says which process speaks. */
 export function makeLogger(name: string, level = 'info', file?: string): Logger {
-  return pino({ name, level }, pino.destination(file === undefined ? { dest: 2, sync: true } : { dest: file, sync: true, mkdir: true }));
+  return pino(
+    { name, level },
+    pino.destination(file === undefined ? { dest: 2, sync: true } : { dest: file, sync: true, mkdir: true }),
+  );
 }
 
 /** For code that must be given a logger but whose caller wants silence. */

@@ -40,7 +40,8 @@ export function startLoop(options: LoopOptions): Loop {
       try {
         more = await options.turn(abort.signal);
       } catch (error) {
-        if (!abort.signal.aborted) options.log.error({ err: error, loop: options.name }, 'a loop turn failed');
+        if (!abort.signal.aborted)
+          options.log.error({ err: error, loop: options.name }, 'a loop turn failed');
       }
       if (more !== true) await rest();
       release = null;

@@ -25,4 +25,9 @@ export function flowScope(flowId: string): string {
 }
 
 /** Everything but administration: what an ordinary user's token carries. */
-export const USER_SCOPES: readonly string[] = [SCOPES.compute, SCOPES.flows_all, SCOPES.triggers, SCOPES.providers];
+export const USER_SCOPES: readonly string[] = [
+  SCOPES.compute,
+  SCOPES.flows_all,
+  SCOPES.triggers,
+  SCOPES.providers,
+];

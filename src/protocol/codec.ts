@@ -28,14 +28,20 @@ export function encodeMessage(message: Message, parts: readonly Uint8Array[] = [
 /** Frames → message. Throws ProtocolError; the caller drops the message and counts it. */
 export function decodeMessage<M extends Message>(frames: readonly Buffer[]): Received<M> {
   const [head, blob = NO_BLOB] = frames;
-  if (head === undefined || frames.length > 2) throw new ProtocolError('malformed', 'a message has one or two frames');
+  if (head === undefined || frames.length > 2)
+    throw new ProtocolError('malformed', 'a message has one or two frames');
   let header: unknown;
   try {
     header = JSON.parse(head.toString('utf8'));
   } catch {
     throw new ProtocolError('malformed', 'a header is not JSON');
   }
-  if (typeof header !== 'object' || header === null || !('kind' in header) || typeof header.kind !== 'string') {
+  if (
+    typeof header !== 'object' ||
+    header === null ||
+    !('kind' in header) ||
+    typeof header.kind !== 'string'
+  ) {
     throw new ProtocolError('malformed', 'a header has no kind');
   }
   if (!('v' in header) || header.v !== PROTOCOL_VERSION) {
@@ -45,7 +51,10 @@ export function decodeMessage<M extends Message>(frames: readonly Buffer[]): Rec
 }
 
 /** Cuts a blob into the parts its header lists, in order; views, not copies. */
-export function splitBlob<P extends { readonly bytes: number }>(blob: Buffer, parts: readonly P[]): [P, Buffer][] {
+export function splitBlob<P extends { readonly bytes: number }>(
+  blob: Buffer,
+  parts: readonly P[],
+): [P, Buffer][] {
   let start = 0;
   const pieces = parts.map((part): [P, Buffer] => {
     const end = start + part.bytes;

@@ -101,7 +101,10 @@ export type ManagerToService =
     }
   | { readonly kind: 'link.heartbeat'; readonly status: EndpointStatus }
   | { readonly kind: 'link.bye' }
-  | { readonly kind: 'tasks.accepted'; readonly chunks: readonly { readonly chunk: string; readonly epoch: number }[] }
+  | {
+      readonly kind: 'tasks.accepted';
+      readonly chunks: readonly { readonly chunk: string; readonly epoch: number }[];
+    }
   | { readonly kind: 'tasks.started'; readonly tasks: readonly StartedTask[] }
   | { readonly kind: 'functions.wanted'; readonly function_ids: readonly string[] }
   | {

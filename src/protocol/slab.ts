@@ -82,7 +82,8 @@ export function scanSlab(slab: Buffer): { indexes: number[]; duration_s: number 
   for (let place = 0; place < count; place++) {
     const at = 2 + place * RECORD_BYTES;
     const index = slab.readUInt8(at);
-    if (index >= 128 || slab.readUInt8(at + 1) >= OUTCOMES.length) throw new RangeError('a slab has a bad record');
+    if (index >= 128 || slab.readUInt8(at + 1) >= OUTCOMES.length)
+      throw new RangeError('a slab has a bad record');
     indexes.push(index);
     duration_s += slab.readDoubleLE(at + 24);
     end += slab.readUInt32LE(at + 4) + slab.readUInt32LE(at + 8) + slab.readUInt32LE(at + 12);

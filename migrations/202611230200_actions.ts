@@ -1,0 +1,4 @@
+// Placeholder until its owner writes it.
+import type { Knex } from 'knex';
+
+export async function up(_knex: Knex): Promise<void> {}
