@@ -27,6 +27,23 @@ export async function up(knex: Knex): Promise<void> {
       revoked_at timestamptz
     );
 
+    -- Running services: who shares this database. A silent one is dead and its queue is swept.
+    CREATE TABLE services (
+      id uuid PRIMARY KEY,
+      host text NOT NULL,
+      pid integer NOT NULL,
+      link_address text NOT NULL,
+      started_at timestamptz NOT NULL DEFAULT now(),
+      seen_at timestamptz NOT NULL DEFAULT now()
+    );
+
+    -- The CURVE key pair that endpoints know their service by: one for all services of a database.
+    CREATE TABLE link_keys (
+      public_key text PRIMARY KEY,
+      secret_key text NOT NULL,
+      created_at timestamptz NOT NULL DEFAULT now()
+    );
+
     CREATE TABLE functions (
       id uuid PRIMARY KEY,
       owner uuid NOT NULL,
@@ -73,16 +90,6 @@ export async function up(knex: Knex): Promise<void> {
       created_at timestamptz NOT NULL DEFAULT now()
     );
 
-    -- A submission's key, so that a repeated one answers the same tasks instead of making new ones.
-    CREATE TABLE submissions (
-      owner uuid NOT NULL,
-      key text NOT NULL,
-      task_group_id uuid NOT NULL,
-      chunks uuid[] NOT NULL,
-      created_at timestamptz NOT NULL DEFAULT now(),
-      PRIMARY KEY (owner, key)
-    );
-
     -- Up to 100 tasks of one function for one endpoint. A task's id carries its chunk and index; bit i of a
     -- bitmap is task i, counted from the left.
     CREATE TABLE chunks (
@@ -102,13 +109,14 @@ export async function up(knex: Knex): Promise<void> {
       started bit(128) NOT NULL DEFAULT 0::bit(128),
       options jsonb NOT NULL DEFAULT '{}',
       payloads bytea NOT NULL,
-      created_at timestamptz NOT NULL DEFAULT now(),
+      -- Milliseconds, as clients see it: pages of a listing are cut by it.
+      created_at timestamptz(3) NOT NULL DEFAULT now(),
       enqueued_at timestamptz NOT NULL DEFAULT now(),
       sent_at timestamptz,
       done_at timestamptz
     );
     ALTER TABLE chunks ALTER COLUMN payloads SET STORAGE EXTERNAL;
-    CREATE INDEX chunks_open ON chunks (endpoint_id, created_at) WHERE state <> 'done';
+    CREATE INDEX chunks_open ON chunks (endpoint_id, created_at, id) WHERE state <> 'done';
     CREATE INDEX chunks_group ON chunks (task_group_id);
     CREATE INDEX chunks_owner ON chunks (owner, created_at DESC);
 

@@ -135,3 +135,28 @@ function makeEar(url: string, listeners: ReadonlyMap<string, (payload: string) =
 export function sqlState(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;
 }
+
+const STORAGE_FULL = new Set(['53100', '53200', '54000']);
+const CONNECTION_LOST = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  '57P01',
+  '57P02',
+  '57P03',
+  '08000',
+  '08003',
+  '08006',
+  '53300',
+]);
+
+/** What a database error means to a caller: out of space, away for a moment, or neither. */
+export function databaseTrouble(error: unknown): 'full' | 'away' | null {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+  if (STORAGE_FULL.has(code)) return 'full';
+  if (CONNECTION_LOST.has(code)) return 'away';
+  return error instanceof Error &&
+    /Connection terminated|timeout exceeded when trying to connect/.test(error.message)
+    ? 'away'
+    : null;
+}

@@ -15,6 +15,7 @@ import type { Logger } from '../log.ts';
 
 export interface EmbeddedPostgres {
   readonly url: string;
+  readonly port: number;
   readonly pid: number;
   /** Resolves when the server has ended, whatever the cause. */
   readonly ended: Promise<string>;
@@ -25,6 +26,8 @@ export interface EmbeddedOptions {
   /** Pilotwave's home; the data lies in its folder `postgres`. */
   readonly home: string;
   readonly log: Logger;
+  /** The port to listen on; a free one when absent. */
+  readonly port?: number;
   /** For throw-away data only: no fsync, so a crash of the machine (not of a process) can lose it. */
   readonly disposable?: boolean;
 }
@@ -215,7 +218,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedP
   );
   await stopOrphan(places.data, log);
   const password = await initialise(places, home, account, disposable);
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const settings: Record<string, string> = {
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
@@ -237,6 +240,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedP
   const url = `postgres://pilotwave:${password}@127.0.0.1:${port}/postgres`;
   return {
     url,
+    port,
     pid: server.pid ?? 0,
     ended,
     async stop() {

@@ -73,23 +73,33 @@ export function decodeSlab(slab: Buffer): SlabEntry[] {
   return entries;
 }
 
-/** The indexes in a slab, and the sum of its run times: all that the hot path needs. Checks every length. */
-export function scanSlab(slab: Buffer): { indexes: number[]; duration_s: number } {
+export interface SlabFacts {
+  readonly indexes: readonly number[];
+  /** Those of them that are no success. */
+  readonly failed: readonly number[];
+  /** Sum of the run times, in seconds. */
+  readonly duration_s: number;
+}
+
+/** All that the hot path needs of a slab. Checks every length; throws RangeError when the bytes are not a slab. */
+export function scanSlab(slab: Buffer): SlabFacts {
   const count = slab.readUInt16LE(0);
   const indexes: number[] = [];
+  const failed: number[] = [];
   let duration_s = 0;
   let end = 2 + count * RECORD_BYTES;
   for (let place = 0; place < count; place++) {
     const at = 2 + place * RECORD_BYTES;
     const index = slab.readUInt8(at);
-    if (index >= 128 || slab.readUInt8(at + 1) >= OUTCOMES.length)
-      throw new RangeError('a slab has a bad record');
+    const outcome = slab.readUInt8(at + 1);
+    if (index >= 128 || outcome >= OUTCOMES.length) throw new RangeError('a slab has a bad record');
     indexes.push(index);
+    if (outcome !== 0) failed.push(index);
     duration_s += slab.readDoubleLE(at + 24);
     end += slab.readUInt32LE(at + 4) + slab.readUInt32LE(at + 8) + slab.readUInt32LE(at + 12);
   }
   if (end !== slab.length) throw new RangeError('a slab has a wrong length');
-  return { indexes, duration_s };
+  return { indexes, failed, duration_s };
 }
 
 /** A slab entry for a task this system ended itself. */

@@ -16,6 +16,8 @@ export interface ActionState {
   readonly display_status?: string;
   /** SUCCEEDED: the result. FAILED and INACTIVE: {code, description, …}. ACTIVE: progress. */
   readonly details: JsonObject;
+  /** Not ended: how long until looking again is worth it, in milliseconds. The kit chooses when absent. */
+  readonly look_after_ms?: number;
 }
 
 /** An action as its provider sees it. */
@@ -60,7 +62,8 @@ export interface TaskView {
 /** The doors a provider may use; the kit hands them in, tests hand in literals. */
 export interface ProviderPorts {
   readonly now: () => number;
-  /** Stores the tasks and answers their ids, in order. Idempotent by `key`: the same key answers the same ids. */
+  /** Stores the tasks and answers their ids, in order. Idempotent by `key`: the same key answers the same ids.
+   *  A task group that is not there yet is made for the caller. */
   readonly submitTasks: (
     caller: Pick<Principal, 'identity'>,
     request: {
@@ -106,12 +109,18 @@ export interface ActionProvider {
   readonly check?: (body: JsonObject) => void;
   /** Makes a new action's id; a UUID when absent. */
   readonly makeActionId?: (uuid: string) => string;
-  /** Starts the work. Called again with the same action_id after a crash, so it must be idempotent by it. */
+  /** The answer of work that needs nothing from outside, or null when this request is no such work. Then nothing
+   *  is started: the action is stored with its result in one step. */
+  readonly instant?: (request: StartRequest) => ActionState | null;
+  /** Starts the work. Called again with the same action_id after a crash, so it must be idempotent by it. A Fault
+   *  that cannot pass (src/errors.ts) refuses the request: then nothing may have been started. */
   readonly run: (request: StartRequest, ports: ProviderPorts) => Promise<Started>;
   /** Looks at an action that has not ended. Not called for synchronous providers. */
   readonly status: (action: ActionRecord, ports: ProviderPorts) => Promise<ActionState>;
   /** Ends the work; answers the state after it. Absent: cancel is answered "unsupported". */
   readonly cancel?: (action: ActionRecord, ports: ProviderPorts, by: string) => Promise<ActionState>;
+  /** Goes on with an INACTIVE action once somebody says that what it waits for is done. Absent: the kit looks. */
+  readonly resume?: (action: ActionRecord, ports: ProviderPorts) => Promise<Started>;
   /** Frees what the provider keeps for an ended action. */
   readonly release?: (action: ActionRecord, ports: ProviderPorts) => Promise<void>;
   /** More log lines than the kit's own. */

@@ -1,6 +1,7 @@
 // The only writer of HTTP error bodies. One Fault becomes the body that the protocol of the route speaks.
 import type { ErrorRequestHandler, Response } from 'express';
 import { FAULTS, Fault, asFault, type FaultItem } from '../../errors.ts';
+import { databaseTrouble } from '../../db/connect.ts';
 import type { Logger } from '../../log.ts';
 
 export type Dialect = 'api' | 'compute' | 'flows' | 'provider';
@@ -66,11 +67,32 @@ function parserFault(error: unknown): Fault | null {
   return error instanceof URIError ? new Fault('bad_json', 'The request path is not valid.') : null;
 }
 
+/** A database that is full or away is our trouble, passes, and must not read as a bug. */
+function storeFault(error: unknown): Fault | null {
+  const trouble = databaseTrouble(error);
+  if (trouble === null) return null;
+  if (trouble === 'full') {
+    return new Fault('storage_full', 'The database has no space left; nothing of this request was kept.', {
+      remedy: 'Free disk space on the service, then send the request again.',
+      cause: error,
+    });
+  }
+  return new Fault(
+    'unavailable',
+    'The database does not answer at the moment; nothing of this request was kept.',
+    {
+      remedy: 'Send the request again in a moment.',
+      retry_after_s: 1,
+      cause: error,
+    },
+  );
+}
+
 /** Express's last stop: every thrown value becomes one error body; what is ours is logged with its cause. */
 export function failWith(dialect: Dialect, log: Logger): ErrorRequestHandler {
   return (error: unknown, request, response, next) => {
     if (response.headersSent) return next(error);
-    const fault = parserFault(error) ?? asFault(error);
+    const fault = parserFault(error) ?? storeFault(error) ?? asFault(error);
     if (fault.http >= 500)
       log.error({ err: fault.extras.cause ?? fault, path: request.path }, 'a request failed');
     sendFault(response, fault, dialect);

@@ -1,0 +1,26 @@
+import * as zmq from 'zeromq';
+const server = zmq.curveKeyPair(), good = zmq.curveKeyPair(), bad = zmq.curveKeyPair();
+const t0=Date.now();
+const ctx = new zmq.Context({blocky:false, maxSockets: 4096});
+const zap = new zmq.Reply({context: ctx, linger:0});
+await zap.bind('inproc://zeromq.zap.01');
+(async()=>{ for await (const f of zap){ const [v,rid,dom,addr,id,mech,key]=f; const ok = Buffer.from(key).equals(z85d(good.publicKey)); await zap.send([v,rid,ok?'200':'400',ok?'OK':'No','','']); } })().catch(e=>console.log('zap end',e.code));
+function z85d(s){const A='0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#';const b=Buffer.alloc(s.length*4/5);for(let i=0,o=0;i<s.length;i+=5,o+=4){let v=0;for(let j=0;j<5;j++)v=v*85+A.indexOf(s[i+j]);b.writeUInt32BE(v,o);}return b}
+const mk=async(bind)=>{const r = new zmq.Router({context: ctx, curveServer:true, curveSecretKey: server.secretKey, zapDomain:'pw', mandatory:true, sendTimeout:0, linger:0, handshakeInterval:3000});
+for (const e of ['accept','bind','close','disconnect','handshake','handshake:error:protocol','handshake:error:auth','handshake:error:other','accept:error']) r.events.on(e, x=>console.log(Date.now()-t0,'SRV',e,JSON.stringify({...x, error:x.error&&{m:x.error.message,c:x.error.code,s:x.error.status}})));
+await r.bind(bind); (async()=>{for await(const [id,...f] of r){console.log('srv got',id.toString('hex'),f.map(String)); r.last=id; await r.send([id,'re:'+f[0]]);}})().catch(e=>console.log('srv end',e.code)); return r;};
+const r=await mk('tcp://127.0.0.1:*'); const a=r.lastEndpoint; console.log(a);
+const line=(name,kp,sk,a)=>{const d=new zmq.Dealer({curveServerKey:sk,curvePublicKey:kp.publicKey,curveSecretKey:kp.secretKey,immediate:true,sendTimeout:0,linger:0,reconnectInterval:200,reconnectMaxInterval:1000,handshakeInterval:3000});
+for (const e of ['connect','connect:delay','connect:retry','close','disconnect','handshake','handshake:error:protocol','handshake:error:auth','handshake:error:other']) d.events.on(e, x=>console.log(Date.now()-t0,name,e,JSON.stringify({...x, error:x.error&&{m:x.error.message,c:x.error.code,s:x.error.status}})));
+d.connect(a); (async()=>{for await(const f of d)console.log(name,'got',f.map(String))})().catch(e=>console.log(name,'end',e.code)); return d};
+const g=line('good',good,server.publicKey,a);
+await g.send('early').catch(e=>console.log('early send',e.code));
+await new Promise(r=>setTimeout(r,300)); await g.send('hi').catch(e=>console.log('send',e.code));
+console.log('--- bad key'); const b=line('bad',bad,server.publicKey,a); await new Promise(r=>setTimeout(r,2500)); b.close();
+console.log('--- wrong server key'); const w=line('wrongsrv',good,bad.publicKey,a); await new Promise(r=>setTimeout(r,2500)); w.close();
+console.log('--- http'); const net=await import('node:net'); const s=net.connect(+a.split(':')[2],'127.0.0.1'); s.on('error',()=>{}); s.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'); s.on('close',()=>console.log('http closed')); await new Promise(r=>setTimeout(r,1000)); s.destroy();
+console.log('--- null dealer'); const n=new zmq.Dealer({linger:0}); for (const e of ['connect','disconnect','handshake','handshake:error:protocol','handshake:error:auth','handshake:error:other']) n.events.on(e, x=>console.log('null',e,x.error?.code)); n.connect(a); n.send('x'); await new Promise(r=>setTimeout(r,1000)); n.close();
+console.log('--- restart'); r.close(); await new Promise(r=>setTimeout(r,500)); await g.send('while down').catch(e=>console.log('down send',e.code)); const r2=await mk(a); await new Promise(r=>setTimeout(r,1500)); await g.send('again').catch(e=>console.log('send',e.code)); await new Promise(r=>setTimeout(r,300));
+console.log('--- peer gone'); const id=r2.last; g.close(); await new Promise(r=>setTimeout(r,300)); await r2.send([id,'x']).catch(e=>console.log('send to gone',e.code)); await r2.send([Buffer.from('00ff',"hex"),'x']).catch(e=>console.log('send to unknown',e.code));
+console.log('--- nobody'); const q=line('nobody',good,server.publicKey,'tcp://127.0.0.1:1'); await new Promise(r=>setTimeout(r,1200)); q.close();
+r2.close(); zap.close(); console.log('end');
