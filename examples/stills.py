@@ -1,23 +1,24 @@
 """Serial crystallography in one function: is there diffraction on this detector frame, and how good is it?
 
-`analyse_frame` carries all it needs inside itself, so it can be registered as plain source on any endpoint. It needs
-Python 3.8 or later and nothing else; numpy makes it faster and changes no number; HDF5 frames need h5py.
-`mark_preview` draws the spots that were found; it leans on `analyse_frame`, so register the whole file for it.
+`analyse_frame` carries all it needs inside itself, so it can be registered as plain source on any endpoint.
+It needs Python 3.8 or later and nothing else; numpy makes it faster and changes no number; HDF5 needs h5py.
+`mark_preview` draws the spots that were found; it leans on `analyse_frame`: register the whole file for it.
 """
 
 
 def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True):
     """Find the Bragg spots of one frame and say what they tell.
 
-    Reads miniCBF (byte offset), TIFF, EDF, SMV, NumPy .npz and HDF5, also inside gzip or bzip2; `frame` picks one of
-    a file that holds several. Answers a dict that JSON can carry: `spots` is how many were found, `strongest` up to
-    50 of them as [x, y, intensity], in pixels (the centre of the first is 0, 0) and counts above the background;
-    mean, median and max are of the good pixels; `masked` and `saturated` count the others; lengths are in angstrom.
+    Reads miniCBF (byte offset), TIFF, EDF, SMV, NumPy .npz and HDF5, also inside gzip or bzip2; `frame` picks
+    one of a file that holds several. Answers a dict that JSON can carry: `spots` is how many were found,
+    `strongest` up to 50 of them as [x, y, intensity]: pixels (the centre of the first is 0, 0) and counts
+    above the background. mean, median and max are of the good pixels, `masked` and `saturated` count the rest;
+    `ring_pixels` stand out in lines, as powder rings do. Spacings (d) and the wavelength are in angstrom.
 
-    With `preview_dir` it also draws a PNG with the spots marked, named in `preview`. With `analysis` as well (an
-    earlier answer) it only draws and answers {"preview": path}.
+    With `preview_dir` it also draws a PNG with the spots marked, named in `preview`. With `analysis` as well
+    (an earlier answer) it only draws, and answers {"preview": path}.
 
-    Raises ValueError, saying what is wrong, for a file that is no frame, is damaged, or changes while it is read.
+    Raises ValueError, saying what is wrong, for a file that is no frame, is damaged or changes while read.
     """
     import base64
     import bz2
@@ -48,8 +49,8 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
 
     limit = 512 << 20  # bytes of one frame, packed or not
     tile = 32  # pixels over which the background is taken as even
-    smallest, largest = 3, 1000  # pixels of a spot
-    started = time.monotonic()
+    smallest, largest, longest = 3, 1000, 40  # pixels of a spot: how many, and how far
+    started, unpacked = time.monotonic(), False
     name = os.path.basename(path)
 
     def broken(why):
@@ -57,13 +58,13 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
 
     # ---- the file: its bytes, all of one version ----
 
-    def version():
+    def version(when):
         """What tells one version of the file from another."""
         try:
             facts = os.stat(path)
         except OSError as problem:
             if problem.errno == errno.ENOENT:
-                raise broken("the file is gone: moved or removed before it was read") from None
+                raise broken("the file is gone: it was moved or removed %s it was read" % when) from None
             raise broken("the file cannot be read: %s" % problem.strerror) from None
         if not stat.S_ISREG(facts.st_mode):
             raise broken("this is a folder or a device, not a file")
@@ -153,22 +154,32 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
 
         if field("conversions").lower() != "x-cbf_byte_offset":
             raise broken("its compression, %s, is not byte offset" % (field("conversions") or "none"))
-        width, height = int(field("Size-Fastest-Dimension")), int(field("Size-Second-Dimension"))
-        size = int(field("X-Binary-Size") or len(data) - start - 4)
+        sizes = [field(key) for key in ("Size-Fastest-Dimension", "Size-Second-Dimension", "X-Binary-Size")]
+        if not all(text.isdigit() for text in sizes):
+            raise broken("damaged: its header does not give the size of the image")
+        width, height, size = map(int, sizes)
         check_size(width, height)
         body = data[start + 4 : start + 4 + size]
         if len(body) < size:
             raise broken("truncated: %d of %d bytes of image data" % (len(body), size))
         digest = field("Content-MD5")
-        if len(digest) == 24 and digest != base64.b64encode(hashlib.md5(body).digest()).decode():
+        if len(digest) == 24 and digest != md5_of(body, digest):
             raise broken("damaged: the image data do not match their checksum")
+        if size > 15 * width * height:
+            raise broken("damaged: too many bytes for %d x %d pixels" % (width, height))
         pixels = undo_byte_offset(body)
         if len(pixels) != width * height:
             raise broken("damaged: %d pixels where its header says %d x %d" % (len(pixels), width, height))
         return "miniCBF", width, height, pixels, pilatus_facts(header)
 
+    def md5_of(body, otherwise):
+        try:
+            return base64.b64encode(hashlib.md5(body).digest()).decode()
+        except ValueError:
+            return otherwise  # a Python that refuses MD5 as insecure
+
     def undo_byte_offset(body):
-        """Each byte is the step from the pixel before; 0x80 announces a wider one (16, then 32, then 64 bits)."""
+        """Each byte is the step from the pixel before; 0x80 announces one of 16 bits, then 32, then 64."""
         wide, at = [], body.find(b"\x80")
         while at >= 0:
             after, step = at + 1, -128
@@ -212,10 +223,10 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
                     (where,) = struct.unpack_from(order + "I", data, where)
                 tags[tag] = struct.unpack_from("%s%d%s" % (order, many, code), data, where)
         width, height, bits, packing, kind = (tags[tag][0] for tag in (256, 257, 258, 259, 339))
-        code = {(8, 1): "B", (16, 1): "H", (32, 1): "I", (8, 2): "b", (16, 2): "h", (32, 2): "i", (32, 3): "f"}
-        code = code.get((bits, kind))
+        codes = {(8, 1): "B", (16, 1): "H", (32, 1): "I", (8, 2): "b", (16, 2): "h", (32, 2): "i"}
+        code = "f" if (bits, kind) == (32, 3) else codes.get((bits, kind))
         if code is None or tags[277] != (1,) or packing not in (1, 32773):
-            raise broken("a TIFF of %d bits with compression %d is not one this function reads" % (bits, packing))
+            raise broken("TIFF of %d bits with compression %d is not supported" % (bits, packing))
         check_size(width, height)
         parts = [data[at : at + length] for at, length in zip(tags[273], tags[279])]
         raw = b"".join(parts if packing == 1 else map(unpack_bits, parts))
@@ -226,6 +237,7 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
         return "TIFF", width, height, pixels, facts
 
     def unpack_bits(strip):
+        """PackBits: a count of bytes that follow, or how often the next one repeats."""
         out, at = bytearray(), 0
         while at + 1 < len(strip):
             n = strip[at]
@@ -242,39 +254,36 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
         end = data.find(b"}", 0, 1 << 20)
         if end < 0:
             raise broken("truncated: it ends inside its header")
-        keys = dict(re.findall(r"([\w-]+)\s*=\s*([^;]*?)\s*;", data[:end].decode("latin-1")))
-        lower = {key.lower(): value for key, value in keys.items()}
+        pairs = re.findall(r"([\w-]+)\s*=\s*([^;]*?)\s*;", data[:end].decode("latin-1"))
+        keys = {key.lower(): value.lower() for key, value in pairs}
 
         def number(key, factor=1):
-            return to_number(lower.get(key, "").split(" ")[0], factor)
+            return to_number(keys.get(key, "").split(" ")[0], factor)
 
-        smv = "header_bytes" in lower
-        kind = lower.get("type" if smv else "datatype", "unsigned_short").lower()
-        code = {
-            **dict.fromkeys(("signedbyte",), "b"),
-            **dict.fromkeys(("unsignedbyte",), "B"),
-            **dict.fromkeys(("signedshort", "short"), "h"),
-            **dict.fromkeys(("unsigned_short", "unsignedshort", "mad"), "H"),
-            **dict.fromkeys(("signedinteger", "signedlong", "long", "int", "long_integer"), "i"),
-            **dict.fromkeys(("unsignedinteger", "unsignedlong", "unsigned_long", "unsigned_int"), "I"),
-            **dict.fromkeys(("float", "floatvalue", "real"), "f"),
-            **dict.fromkeys(("double", "doublevalue"), "d"),
-        }.get(kind)
-        width, height = number("size1" if smv else "dim_1"), number("size2" if smv else "dim_2")
-        if code is None or not width or not height or lower.get("compression", "none").lower() not in ("none", ""):
-            raise broken("damaged, or of a kind this function does not read: its header lacks the image's shape")
-        width, height, big = int(width), int(height), lower.get("byte_order" if smv else "byteorder", "").lower()
+        smv = "header_bytes" in keys
+        names = ("datatype", "dim_1", "dim_2", "byteorder")
+        if smv:
+            names = ("type", "size1", "size2", "byte_order")
+        kind = keys.get(names[0], "unsigned_short" if smv else "").replace("_", "").replace("value", "")
+        code = {"signedbyte": "b", "unsignedbyte": "B", "unsignedshort": "H", "float": "f", "double": "d"}
+        code.update(dict.fromkeys(("short", "signedshort"), "h"))
+        code.update(dict.fromkeys(("int", "long", "signedinteger", "signedlong", "longinteger"), "i"))
+        code.update(dict.fromkeys(("unsignedint", "unsignedinteger", "unsignedlong"), "I"))
+        width, height = (int(number(name) or 0) for name in names[1:3])
+        if kind not in code or keys.get("compression", "none") not in ("none", ""):
+            raise broken("its pixels are of a kind (%r) that is not supported" % kind)
         start = int(number("header_bytes") or 512) if smv else end + 2
-        pixels = whole_numbers(data[start:], code, big in ("big_endian", "highbytefirst"), width, height)
-        pixel = number("pixel_size") if smv else number("psize_1", 1000)
-        facts = {"cutoff": number("ccd_image_saturation") or (65535 if code == "H" else None), "pixel": pixel}
-        if smv:  # beam centres are in mm, and x is down the frame, as ADSC detectors write them
-            facts.update(wavelength=number("wavelength"), distance=number("distance"), swing=number("twotheta"))
-            x, y = number("beam_center_y"), number("beam_center_x")
-            facts.update(beam_x=x and pixel and x / pixel, beam_y=y and pixel and y / pixel)
+        big = keys.get(names[3]) in ("big_endian", "highbytefirst")
+        pixels = whole_numbers(data[start:], code[kind], big, width, height)
+        facts = {"cutoff": number("ccd_image_saturation") or (65535 if code[kind] == "H" else None)}
+        if smv:  # beam centres are in mm, and x runs down the frame, as ADSC detectors write them
+            size, x, y = number("pixel_size"), number("beam_center_y"), number("beam_center_x")
+            facts.update(wavelength=number("wavelength"), distance=number("distance"), pixel=size)
+            facts.update(beam_x=x and size and x / size, beam_y=y and size and y / size)
+            facts.update(swing=number("twotheta"))
         else:
             facts.update(wavelength=number("wavelength", 1e10), distance=number("sampledistance", 1000))
-            facts.update(beam_x=number("center_1"), beam_y=number("center_2"))
+            facts.update(pixel=number("psize_1", 1000), beam_x=number("center_1"), beam_y=number("center_2"))
         return "SMV" if smv else "EDF", width, height, pixels, facts
 
     def from_numpy(image):
@@ -287,11 +296,6 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
             masked = ~(numpy.nan_to_num(image, nan=-1) > -0.5)
         whole = numpy.clip(numpy.rint(numpy.where(masked, 0, image)), 0, 2**31 - 1).astype(numpy.int32)
         return array("i", numpy.where(masked, -1, whole).astype(numpy.int32).tobytes())
-
-    def pick_frame(shape):
-        if len(shape) == 3 and not 0 <= frame < shape[0]:
-            raise broken("it holds %d frames, so there is no frame %d" % (shape[0], frame))
-        return frame if len(shape) == 3 else Ellipsis
 
     def read_npz(data):
         if numpy is None:
@@ -311,16 +315,16 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
         return "npz", image.shape[1], image.shape[0], from_numpy(image), {}
 
     def largest_image(arrays):
-        images = [a for a in arrays.values() if a.ndim in (2, 3) and a.dtype.kind in "iuf" and min(a.shape[-2:]) >= 64]
-        if not images:
+        images = [a for a in arrays.values() if a.ndim in (2, 3) and a.dtype.kind in "iuf"]
+        image = max(images, key=lambda a: a.size, default=None)
+        if image is None or min(image.shape[-2:]) < 64:
             raise broken("it holds no detector image")
-        image = max(images, key=lambda a: a.size)
         if image.ndim == 3 and not 0 <= frame < len(image):
             raise broken("it holds %d frames, so there is no frame %d" % (len(image), frame))
         check_size(image.shape[-1], image.shape[-2])
         return image[frame] if image.ndim == 3 else image[...]
 
-    def read_hdf5(_data):
+    def read_hdf5(data):
         try:
             import h5py
         except ImportError:
@@ -331,7 +335,8 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
             import hdf5plugin  # noqa: F401  more compressions, where it is installed
         except ImportError:
             pass
-        with h5py.File(path, "r") as held:
+        source = BytesIO(data) if unpacked else path  # by path, it can follow links to other files
+        with h5py.File(source, "r") as held:
             arrays = {}
 
             def gather(key, node):
@@ -361,12 +366,13 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
 
     def read_frame():
         """(format, width, height, pixels, facts) of one version of the file."""
-        before = version()
+        before = version("before")
         if before[1] == 0:
             raise broken("empty: 0 bytes")
         if before[1] > limit:
             raise broken("too large: %d MiB, the limit is %d MiB" % (before[1] >> 20, limit >> 20))
-        data = read_bytes()
+        nonlocal unpacked
+        packed = read_bytes()
         kinds = (
             (b"###CBF", read_cbf),
             (b"II*\0", read_tiff),
@@ -377,16 +383,17 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
         )
         problem = held = None
         try:
-            data = unpack(data)
+            data = unpack(packed)
+            unpacked = data is not packed
             reader = [read for magic, read in kinds if data.lstrip(b"\r\n").startswith(magic)]
             if not reader:
-                raise broken("not a detector frame: it starts with %r" % bytes(data[:8]))
+                raise broken("not a detector frame: it starts with %r" % data[:8])
             held = reader[0](data)
         except MemoryError:
             raise
         except Exception as caught:
             problem = caught
-        if version() != before:
+        if version("while") != before:
             raise broken("the file was replaced or written to while it was read")
         if isinstance(problem, ValueError) and str(problem).startswith(name + ": "):
             raise problem
@@ -397,7 +404,7 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
     # ---- the spots: pixels that stand out of a background that is even close by ----
 
     def measure_tile(left, right, top, bottom):
-        """(a count that the background of this tile seldom reaches, how much wider it scatters than counting does)"""
+        """(a count that its background seldom reaches, how many times wider than counting it scatters)"""
         for stride in (4, 1):
             seen = array("i")
             for y in range(top, bottom, stride):
@@ -413,16 +420,17 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
         capped = bisect_right(ordered, cap, low, high)
         mean = (sum(ordered[low:capped]) + cap * (high - capped)) / (high - low)
         quarter = (high - low) // 4
-        spread = (ordered[high - 1 - quarter] - ordered[low + quarter]) / 1.349  # sigma, whatever the spots are
+        spread = (ordered[high - 1 - quarter] - ordered[low + quarter]) / 1.349  # sigma; spots do not move it
         gain = max(1, spread * spread / mean) if mean >= 25 else 1
         sigma = math.sqrt(gain * mean)
-        return max(1, math.ceil(mean - min(0.15 * mean, sigma) + 3 * sigma)), gain
+        least = math.ceil(mean - min(0.15 * mean, sigma) + 3 * sigma)
+        return min(max(1, least), 2**31 - 1), gain
 
     def outstanding():
         """One byte a pixel, 0x80 where it reaches the threshold of its tile.
 
-        A band of tiles is one big whole number with a lane of 32 bits a pixel, so that all its pixels are compared
-        in one subtraction: the top bit of a lane survives it where pixel >= threshold.
+        A band of tiles is one big whole number with a lane of 32 bits a pixel, so that one subtraction
+        compares all its pixels: the top bit of a lane survives it where pixel >= threshold.
         """
         planes = []
         for top in range(0, height, tile):
@@ -433,6 +441,7 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
                 threshold, gain = measure_tile(left, right, top, bottom)
                 line.extend([threshold] * (right - left))
                 gains[left // tile, top // tile] = gain
+                thresholds[left // tile, top // tile] = threshold
             band = pixels[top * width : bottom * width].tobytes()
             lanes, order = len(band) // 4, sys.byteorder
             values = int.from_bytes(band, order)
@@ -454,77 +463,105 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
             if len(members) >= smallest:
                 yield members
 
-    def window(x, y, reach):
-        """The good pixels round one, as (values, marks) of each row."""
+    def good_pixels(x, y, reach):
+        """The good pixels at most `reach` away in x and in y."""
         left, right = max(x - reach, 0), min(x + reach + 1, width)
-        for row in range(max(y - reach, 0), min(y + reach + 1, height)):
-            yield pixels[row * width + left : row * width + right], marks[row * width + left : row * width + right]
+        found = array("i")
+        for start in range(max(y - reach, 0) * width, min(y + reach + 1, height) * width, width):
+            found += pixels[start + left : start + right]
+        if min(found) < 0 or max(found) >= cutoff:
+            found = [v for v in found if 0 <= v < cutoff]
+        return found
 
     def background(x, y):
-        """Mean of the pixels close by that do not stand out; one answer for 4 x 4 pixels."""
+        """Mean of the pixels close by that stay below their tile's threshold; one answer for 4 x 4 pixels."""
         key = x >> 2, y >> 2
         if key not in levels:
-            calm = [v for row in window(x | 2, y | 2, 7) for v, mark in zip(*row) if not mark and 0 <= v < cutoff]
+            least = thresholds[x // tile, y // tile]
+            calm = [v for v in good_pixels(x | 2, y | 2, 7) if v < least]
             levels[key] = sum(calm) / len(calm) if len(calm) >= 16 else None
         return levels[key]
 
     def scatters(x, y):
         """Do the 7 x 7 pixels round this one scatter more than counting does, by 6 sigma?"""
-        at = y * width + x
-        if at not in scatter:
-            near = [v for values, _ in window(x, y, 3) for v in values if 0 <= v < cutoff]
-            n, total = len(near), sum(near)
-            poisson = gains[x // tile, y // tile] * total
-            excess = n * sum(map(mul, near, near)) - total * total - poisson * (n - 1)
-            scatter[at] = n > 1 and excess > poisson * 6 * math.sqrt(2 * (n - 1))
-        return scatter[at]
+        near = good_pixels(x, y, 3)
+        n, total = len(near), sum(near)
+        expected = total * gains[x // tile, y // tile]
+        surplus = n * sum(map(mul, near, near)) - total * total - (n - 1) * expected
+        return n > 1 and surplus > 6 * math.sqrt(2 * (n - 1)) * expected
 
     def amid_scatter(x, y):
         """Is that so of all good pixels of the 5 x 5 round this one? (At the foot of a spot it is not.)"""
         for row in range(max(y - 2, 0), min(y + 3, height)):
             for column in range(max(x - 2, 0), min(x + 3, width)):
-                if 0 <= pixels[row * width + column] < cutoff and not scatters(column, row):
+                at = row * width + column
+                if at not in scatter:
+                    scatter[at] = not 0 <= pixels[at] < cutoff or scatters(column, row)
+                if not scatter[at]:
                     return False
         return True
 
     def on_a_line(x, y, level):
         """Does what stands out go on to both sides, as a powder ring does and a spot does not?"""
 
-        def mean(cx, cy):
-            good = [v for values, _ in window(cx, cy, 1) for v in values if 0 <= v < cutoff]
-            return sum(good) / len(good) - level if good else 0
+        def excess(cx, cy):
+            good = good_pixels(cx, cy, 1) if 0 <= cx < width and 0 <= cy < height else ()
+            return sum(good) / len(good) - level if len(good) > 1 else None
 
-        half, ways = mean(x, y) / 2, ((6, 0), (6, 2), (4, 4), (2, 6), (0, 6), (-2, 6), (-4, 4), (-6, 2))
-        return any(min(mean(x + dx, y + dy), mean(x - dx, y - dy)) > half for dx, dy in ways)
+        least = 0.3 * excess(x, y)
+        for dx, dy in ((6, -6), (6, -3), (6, 0), (6, 3), (6, 6), (3, 6), (0, 6), (-3, 6)):
+            ends = [excess(x + dx, y + dy), excess(x - dx, y - dy)]
+            ways = [excess(x + dx // 2, y + dy // 2), excess(x - dx // 2, y - dy // 2)]
+            there = [e for e in ends + ways if e is not None]
+            if ends != [None, None] and min(there) > least:  # in a gap of the detector the other side decides
+                return True
+        return False
+
+    def is_long(members):
+        """More than a spot can be: a piece of a powder ring, the rim of a shadow."""
+        if len(members) < longest or len(members) > largest:
+            return len(members) > largest
+        columns, rows = [at % width for at in members], [at // width for at in members]
+        return max(max(columns) - min(columns), max(rows) - min(rows)) >= longest
 
     def find_spots():
-        """[x, y, intensity] of each spot, strongest first."""
+        """([x, y, intensity] of each spot, strongest first; how many pixels belong to rings)"""
         lanes = int.from_bytes(marks, "little")
         beside = (lanes << 8) | (lanes >> 8) | (lanes << 8 * width) | (lanes >> 8 * width)
         kept = (lanes & beside).to_bytes(len(marks), "little")
         if kept.count(b"\x80") > len(marks) // 10:
-            return []  # a tenth of the frame stands out: whatever this is, it is not spots
-        spots = []
-        strong = set()
+            return [], kept.count(b"\x80")  # whatever it is that covers a tenth of the frame, it is not spots
+        strong, ring = set(), []
         for members in clusters({found.start() for found in re.finditer(b"\x80", kept)}):
-            for at in members:
-                y, x = divmod(at, width)
-                level = background(x, y)
-                if level is None or not pixels[at] < cutoff:
-                    continue
-                if pixels[at] >= level + 3 * math.sqrt(level * gains[x // tile, y // tile]) and amid_scatter(x, y):
-                    strong.add(at)
-        for members in clusters(strong):
-            peak = max(members, key=lambda at: (pixels[at], -at))
-            py, px = divmod(peak, width)
-            level = background(px, py)
-            weights = [pixels[at] - level for at in members]
-            total = sum(weights)
-            x = sum(map(mul, weights, (at % width for at in members))) / total
-            y = sum(map(mul, weights, (at // width for at in members))) / total
-            if len(members) <= largest and math.hypot(x - px, y - py) <= 2 and not on_a_line(px, py, level):
-                spots.append([round(x, 1), round(y, 1), round(total, 1)])
-        return sorted(spots, key=lambda spot: (-spot[2], spot))
+            if is_long(members):
+                ring += (pixels[at] for at in members)
+            else:
+                strong.update(filter(is_strong, members))
+        # Grainy powder and stray crystallites give specks: beside rings, only what outshines them is a spot.
+        ring.sort()
+        least = ring[len(ring) * 19 // 20] if len(ring) > len(pixels) // 200 else 0
+        spots = [spot for spot in map(spot_of, clusters(strong)) if spot is not None and spot.pop() >= least]
+        return sorted(spots, key=lambda spot: (-spot[2], spot)), len(ring)
+
+    def is_strong(at):
+        y, x = divmod(at, width)
+        level = background(x, y)
+        if level is None or pixels[at] >= cutoff:
+            return False
+        return pixels[at] >= level + 3 * math.sqrt(level * gains[x // tile, y // tile]) and amid_scatter(x, y)
+
+    def spot_of(members):
+        """[x, y, intensity, highest pixel] of touching strong pixels; None when they look like no spot."""
+        peak = max(members, key=lambda at: (pixels[at], -at))
+        py, px = divmod(peak, width)
+        level = background(px, py)
+        weights = [pixels[at] - level for at in members]
+        total = sum(weights)
+        x = sum(map(mul, weights, (at % width for at in members))) / total
+        y = sum(map(mul, weights, (at // width for at in members))) / total
+        if is_long(members) or math.hypot(x - px, y - py) > 2 or on_a_line(px, py, level):
+            return None
+        return [round(x, 1), round(y, 1), round(total, 1), pixels[peak]]
 
     # ---- what to answer ----
 
@@ -538,7 +575,8 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
                 return None, None, None, masked, saturated
             middle = (len(good) - 1) // 2
             median = int(numpy.partition(good, middle)[middle])
-            return round(int(good.sum(dtype=numpy.int64)) / len(good), 4), median, int(good.max()), masked, saturated
+            mean = round(int(good.sum(dtype=numpy.int64)) / len(good), 4)
+            return mean, median, int(good.max()), masked, saturated
         often = Counter(pixels)
         masked = sum(n for v, n in often.items() if v < 0)
         saturated = sum(n for v, n in often.items() if v >= cutoff)
@@ -547,11 +585,13 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
             return None, None, None, masked, saturated
         upto = list(accumulate(often[v] for v in good))
         median = good[bisect_left(upto, (upto[-1] + 1) // 2)]
-        return round(sum(v * often[v] for v in good) / upto[-1], 4), median, good[-1], masked, saturated
+        mean = round(sum(v * often[v] for v in good) / upto[-1], 4)
+        return mean, median, good[-1], masked, saturated
 
     def resolution(spots):
         """Bragg spacings of the spots: the best, the best tenth and the median."""
-        wavelength, distance, pixel, x, y = (facts.get(k) for k in ("wavelength", "distance", "pixel", "beam_x", "beam_y"))
+        needed = ("wavelength", "distance", "pixel", "beam_x", "beam_y")
+        wavelength, distance, pixel, x, y = (facts.get(key) for key in needed)
         if not (wavelength and distance and pixel) or x is None or y is None:
             return {"note": "the header does not give wavelength, distance, pixel size and beam centre"}
         answer = {"wavelength": wavelength, "distance_mm": round(distance, 3)}
@@ -580,18 +620,20 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
         ordered = sorted(v for row in rows for v in row if v >= 0) or [0]
         dark = ordered[len(ordered) // 2]
         span = math.sqrt(max(ordered[int(0.998 * (len(ordered) - 1))] - dark, 4 * math.sqrt(dark) + 8))
-        image = []
-        for row in rows:  # colours: 0 to 249 grey from black to white, 250 a masked pixel, 251 a circle
-            image.append(
-                bytearray(250 if v < 0 else 249 - int(249 * min(1, math.sqrt(max(0, v - dark)) / span)) for v in row)
-            )
+
+        def colour(v):  # 0 to 249: black to white; 250: masked; 251: a circle
+            return 250 if v < 0 else 249 - int(249 * min(1, math.sqrt(max(0, v - dark)) / span))
+
+        image = [bytearray(map(colour, row)) for row in rows]
         for spot in marked:
-            cx, cy = spot[0] / step, spot[1] / step
             for turn in range(40):
-                x, y = round(cx + 6 * math.cos(turn * math.pi / 20)), round(cy + 6 * math.sin(turn * math.pi / 20))
+                angle = turn * math.pi / 20
+                x = round(spot[0] / step + 6 * math.cos(angle))
+                y = round(spot[1] / step + 6 * math.sin(angle))
                 if 0 <= x < wide and 0 <= y < high:
                     image[y][x] = 251
-        palette = b"".join(bytes([v * 255 // 249] * 3) for v in range(250)) + bytes((205, 215, 225, 225, 60, 20))
+        palette = b"".join(bytes([v * 255 // 249] * 3) for v in range(250)) + bytes((205, 215, 225))
+        palette += bytes((225, 60, 20))
         png = b"\x89PNG\r\n\x1a\n"
         for kind, body in (
             (b"IHDR", struct.pack(">IIBBBBB", wide, high, 8, 3, 0, 0, 0)),
@@ -617,9 +659,9 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
     if analysis is not None:
         return {"preview": draw(analysis["strongest"])}
     cutoff = int(facts.get("cutoff") or 2**31 - 1)
-    gains, levels, scatter = {}, {}, {}
+    gains, thresholds, levels, scatter = {}, {}, {}, {}  # by tile, by tile, by 4 x 4 pixels, by pixel
     marks = outstanding()
-    spots = find_spots()
+    spots, ring_pixels = find_spots()
     mean, median, most, masked, saturated = counts()
     answer = {
         "file": path,
@@ -633,6 +675,7 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
         "max": most,
         "masked": masked,
         "saturated": saturated,
+        "ring_pixels": ring_pixels,
         "resolution": resolution(spots),
         "reader": "numpy" if numpy else "stdlib",
         "seconds": round(time.monotonic() - started, 3),

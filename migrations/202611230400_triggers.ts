@@ -23,9 +23,8 @@ export async function up(knex: Knex): Promise<void> {
       -- What the source says of itself, as its host last wrote it down.
       health jsonb,
       health_at timestamptz,
-      -- The service that runs the source and decides; it renews the lease, a silent one loses it.
+      -- The host that runs the source and decides; a silent one loses it to another.
       lease_holder uuid,
-      lease_until timestamptz,
       fired bigint NOT NULL DEFAULT 0,
       filtered bigint NOT NULL DEFAULT 0,
       paused bigint NOT NULL DEFAULT 0,
@@ -37,6 +36,12 @@ export async function up(knex: Knex): Promise<void> {
     CREATE INDEX triggers_owner ON triggers (owner, created_at) WHERE deleted_at IS NULL;
     CREATE INDEX triggers_lease ON triggers (lease_holder);
 
+    -- Running hosts. One that is past its time is dead, and what it held may be taken.
+    CREATE TABLE trigger_hosts (
+      id uuid PRIMARY KEY,
+      alive_until timestamptz NOT NULL
+    );
+
     -- One row per event, stored before anything is decided. The same source and id again is the same event.
     -- The decision columns are written once: decision IS NULL guards every update.
     CREATE TABLE trigger_events (
@@ -46,6 +51,8 @@ export async function up(knex: Knex): Promise<void> {
       source text NOT NULL,
       event json NOT NULL,
       by_hand boolean NOT NULL DEFAULT false,
+      -- It came while the trigger was paused, so it starts nothing.
+      while_paused boolean NOT NULL DEFAULT false,
       stored_at timestamptz NOT NULL DEFAULT clock_timestamp(),
       decision text CHECK (decision IN ('fired', 'filtered', 'paused', 'failed')),
       decided_at timestamptz,

@@ -117,6 +117,7 @@ export const FAULTS = {
     'RequestValidationError',
   ),
   state_conflict: row(409, 'caller', false, 'RESOURCE_CONFLICT', 'STATE_CONFLICT', 'ActionConflict'),
+  unsupported: row(400, 'caller', false, 'REQUEST_MALFORMED', 'BAD_REQUEST', 'BadActionRequest'),
   endpoint_locked: row(423, 'caller', true, 'RESOURCE_LOCKED', 'STATE_CONFLICT', 'ActionConflict'),
   registration_code_invalid: row(
     403,

@@ -29,7 +29,8 @@ export function exitOfStatus(http: number): ExitCode {
 }
 
 function remedyOfStatus(http: number): string | undefined {
-  if (http === 401) return 'give a valid token: --token, PILOTWAVE_TOKEN, or start the service again with: pilotwave up';
+  if (http === 401)
+    return 'give a valid token: --token, PILOTWAVE_TOKEN, or start the service again with: pilotwave up';
   if (http === 429 || http === 503) return 'try again in a moment';
   if (http >= 500) return "the service's log has the details";
   return undefined;
@@ -56,14 +57,20 @@ function fromSystem(error: NodeJS.ErrnoException): Told | null {
     };
   }
   if (error.code === 'ENOSPC') {
-    return { exit: EXIT.unavailable, what: `No space left for ${path}.`, remedy: 'free disk space', items: [] };
+    return {
+      exit: EXIT.unavailable,
+      what: `No space left for ${path}.`,
+      remedy: 'free disk space',
+      items: [],
+    };
   }
   return null;
 }
 
 /** What to tell of any thrown value. */
 export function explain(error: unknown): Told {
-  if (error instanceof CliError) return { exit: error.exit, what: error.message, items: [], ...error.explanation };
+  if (error instanceof CliError)
+    return { exit: error.exit, what: error.message, items: [], ...error.explanation };
   if (error instanceof ApiError) {
     const { http, message, whose, remedy, items, code, request } = error.problem;
     return {
@@ -88,10 +95,20 @@ export function explain(error: unknown): Told {
     };
   }
   if (error instanceof RequestTimeoutError) {
-    return { exit: EXIT.timeout, what: error.message, remedy: 'try again; what was asked may go on', items: [] };
+    return {
+      exit: EXIT.timeout,
+      what: error.message,
+      remedy: 'try again; what was asked may go on',
+      items: [],
+    };
   }
   if (error instanceof UnexpectedAnswerError) {
-    return { exit: EXIT.unavailable, what: error.message, remedy: 'check the address (--url, PILOTWAVE_URL)', items: [] };
+    return {
+      exit: EXIT.unavailable,
+      what: error.message,
+      remedy: 'check the address (--url, PILOTWAVE_URL)',
+      items: [],
+    };
   }
   if (error instanceof Fault) {
     return {
@@ -103,7 +120,7 @@ export function explain(error: unknown): Told {
       items: itemLines(error.extras.items ?? []),
     };
   }
-  const system = error instanceof Error && 'code' in error ? fromSystem(error) : null;
+  const system = error instanceof Error ? fromSystem(error) : null;
   if (system !== null) return system;
   return {
     exit: EXIT.software,

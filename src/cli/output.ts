@@ -107,12 +107,16 @@ export function makeOutput(io: Io, options: OutputOptions): Output {
 export function tellError(io: Io, told: Told, json: boolean): void {
   if (json) {
     const { exit, what, items, ...rest } = told;
-    io.err(`${JSON.stringify({ error: { message: what, exit, ...rest, ...(items.length > 0 ? { items } : {}) } })}\n`);
+    io.err(
+      `${JSON.stringify({ error: { message: what, exit, ...rest, ...(items.length > 0 ? { items } : {}) } })}\n`,
+    );
     return;
   }
   const colors = pc.createColors(wantsColor(io, io.err_is_tty));
   const line = (name: string, text: string | undefined): string =>
-    text === undefined ? '' : `  ${colors.dim(`${name}:`.padEnd(7))}${plainLines(text).replaceAll('\n', '\n         ')}\n`;
+    text === undefined
+      ? ''
+      : `  ${colors.dim(`${name}:`.padEnd(7))}${plainLines(text).replaceAll('\n', '\n         ')}\n`;
   io.err(
     `${colors.red('error:')} ${plainLines(told.what)}\n` +
       told.items.map((item) => `  - ${plain(item)}\n`).join('') +

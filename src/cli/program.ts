@@ -11,20 +11,12 @@ import { runCommand } from './commands/run.ts';
 import { taskCommand } from './commands/task.ts';
 import { tokenCommand } from './commands/token.ts';
 import { triggerCommand } from './commands/trigger.ts';
+import type { Cli } from './cli.ts';
 import { makeContext, type Context, type GlobalOptions } from './context.ts';
 import { EXIT, type ExitCode } from './exit.ts';
 import { explain } from './explain.ts';
 import type { Io } from './io.ts';
 import { tellError } from './output.ts';
-
-/** What a command's file is given to register itself. */
-export interface Cli {
-  readonly program: Command;
-  /** Turns work into a commander action: context first, then what commander hands over, without the command. */
-  readonly run: <P extends readonly unknown[]>(
-    work: (context: Context, ...params: P) => Promise<void>,
-  ) => (...received: unknown[]) => Promise<void>;
-}
 
 const NOUNS: readonly ((cli: Cli) => void)[] = [
   functionCommand,
@@ -117,14 +109,14 @@ function asksJson(argv: readonly string[]): boolean {
 export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode> {
   let code: ExitCode = EXIT.ok;
   const program = makeProgram(io);
-  const cli: Cli = {
-    program,
-    run: (work) => async (...received) => {
+  const run =
+    <P extends unknown[]>(work: (context: Context, ...params: P) => Promise<void>) =>
+    (...received: [...P, Command]): Promise<void> => {
       const command = received.at(-1) as Command;
       const context = makeContext(io, command.optsWithGlobals<GlobalOptions>(), (end) => (code = end));
-      await work(context, ...(received.slice(0, -1) as unknown as Parameters<typeof work> extends [unknown, ...infer P] ? P : never));
-    },
-  };
+      return work(context, ...(received.slice(0, -1) as unknown as P));
+    };
+  const cli: Cli = { program, run };
   try {
     await addCommands(cli, argv);
     await program.parseAsync(argv, { from: 'user' });

@@ -40,7 +40,7 @@ export function pythonDefs(source: string): readonly PythonDef[] {
     for (let at = source.indexOf('\n', from); at !== -1 && at < to; at = source.indexOf('\n', at + 1)) line++;
   };
 
-  for (let at = 0; at < source.length; ) {
+  for (let at = 0; at < source.length;) {
     if (fresh) {
       DEF.lastIndex = at;
       const [, is_async, name] = DEF.exec(source) ?? [];
@@ -78,8 +78,7 @@ export function pythonDefs(source: string): readonly PythonDef[] {
 }
 
 export type Chosen =
-  | { readonly kind: 'one'; readonly name: string }
-  | { readonly kind: 'problem'; readonly message: string };
+  { readonly kind: 'one'; readonly name: string } | { readonly kind: 'problem'; readonly message: string };
 
 function listed(defs: readonly PythonDef[]): string {
   return defs.map((def) => `${def.name} (line ${def.line})`).join(', ');
@@ -95,11 +94,16 @@ export function chooseDef(defs: readonly PythonDef[], wanted: string | undefined
       const there = usable.length === 0 ? 'it has no function at the top level' : `it has ${listed(usable)}`;
       return { kind: 'problem', message: `There is no function "${wanted}" in the file: ${there}.` };
     }
-    if (def.is_async) return { kind: 'problem', message: `"${wanted}" is async: workers call ordinary functions.` };
+    if (def.is_async)
+      return { kind: 'problem', message: `"${wanted}" is async: workers call ordinary functions.` };
     return { kind: 'one', name: wanted };
   }
   const [only, ...others] = open;
-  if (only === undefined) return { kind: 'problem', message: 'There is no public function at the top level of the file.' };
+  if (only === undefined)
+    return { kind: 'problem', message: 'There is no public function at the top level of the file.' };
   if (others.length === 0) return { kind: 'one', name: only.name };
-  return { kind: 'problem', message: `The file has several functions: ${listed(open)}. Say which: FILE:NAME.` };
+  return {
+    kind: 'problem',
+    message: `The file has several functions: ${listed(open)}. Say which: FILE:NAME.`,
+  };
 }

@@ -55,7 +55,9 @@ export async function resolveId(
   const same_name = picked.items.every((item) => item.name === text);
   const first = picked.items[0];
   if (lookup.newest_wins === true && same_name && first !== undefined) return first.id;
-  const some = picked.items.slice(0, 5).map((item) => `${item.id}${item.name === null ? '' : ` (${plain(item.name)})`}`);
+  const some = picked.items
+    .slice(0, 5)
+    .map((item) => `${item.id}${item.name === null ? '' : ` (${plain(item.name)})`}`);
   throw usageError(
     `"${text}" may be any of ${picked.items.length} ${lookup.noun}s: ${some.join(', ')}${picked.items.length > 5 ? ', …' : ''}`,
     'type more of the id',

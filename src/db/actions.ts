@@ -32,6 +32,13 @@ export interface ActionRow {
   readonly due_at: Date;
 }
 
+/** An action to be stored, its documents as JSON text. */
+export interface NewAction extends Omit<ActionRow, 'body' | 'memo' | 'details'> {
+  readonly body: string;
+  readonly memo: string | null;
+  readonly details: string;
+}
+
 const COLUMNS = `action_id, provider, creator, request_id, request_hash, label, monitor_by, manage_by, deadline,
   release_after, release_after_ms, body, memo, failed_starts, status, display_status, details, started_at, ended_at,
   due_at`;
@@ -40,12 +47,10 @@ const COLUMNS = `action_id, provider, creator, request_id, request_hash, label, 
  * Stores new actions and answers the ids of those stored. Left out: those whose creator has used the request id
  * at this provider already.
  */
-export async function insertActions(sql: Sql, rows: readonly ActionRow[]): Promise<Set<string>> {
+export async function insertActions(sql: Sql, rows: readonly NewAction[]): Promise<Set<string>> {
   // One order for everybody, so that two batches with the same requests never wait for each other.
   const ordered = rows.toSorted((a, b) => (a.request_id < b.request_id ? -1 : 1));
-  const column = <K extends keyof ActionRow>(key: K): ActionRow[K][] => ordered.map((row) => row[key]);
-  const json = (key: 'monitor_by' | 'manage_by' | 'body' | 'memo' | 'details'): (string | null)[] =>
-    ordered.map((row) => (row[key] === null ? null : JSON.stringify(row[key])));
+  const column = <K extends keyof NewAction>(key: K): NewAction[K][] => ordered.map((row) => row[key]);
   const inserted = await sql.named<{ action_id: string }>(
     'actions_insert',
     `INSERT INTO actions (${COLUMNS})
@@ -60,17 +65,17 @@ export async function insertActions(sql: Sql, rows: readonly ActionRow[]): Promi
       column('request_id'),
       column('request_hash'),
       column('label'),
-      json('monitor_by'),
-      json('manage_by'),
+      ordered.map((row) => JSON.stringify(row.monitor_by)),
+      ordered.map((row) => JSON.stringify(row.manage_by)),
       column('deadline'),
       column('release_after'),
       column('release_after_ms'),
-      json('body'),
-      json('memo'),
+      column('body'),
+      column('memo'),
       column('failed_starts'),
       column('status'),
       column('display_status'),
-      json('details'),
+      column('details'),
       column('started_at'),
       column('ended_at'),
       column('due_at'),
@@ -177,27 +182,33 @@ export async function deleteUnstarted(sql: Sql, actionId: string): Promise<void>
 }
 
 /**
- * Claims actions that are due, earliest first, for `lease_ms`: who does not finish with one in that time leaves
- * it to the next sweep, of this service or another.
+ * Claims actions of some providers that are due, earliest first, for `lease_ms`: who does not finish with one in
+ * that time leaves it to the next sweep, of this service or another.
  */
-export function claimDue(sql: Sql, now: Date, lease_ms: number, limit: number): Promise<ActionRow[]> {
+export function claimDue(
+  sql: Sql,
+  providers: readonly string[],
+  now: Date,
+  lease_ms: number,
+  limit: number,
+): Promise<ActionRow[]> {
   return sql.named<ActionRow>(
     'actions_claim',
     `UPDATE actions SET due_at = $2 WHERE action_id IN (
-       SELECT action_id FROM actions WHERE due_at <= $1 ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+       SELECT action_id FROM actions WHERE due_at <= $1 AND provider = ANY($4::text[]) ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED)
      RETURNING ${COLUMNS}`,
-    [now, new Date(now.getTime() + lease_ms), limit],
+    [now, new Date(now.getTime() + lease_ms), limit, providers],
   );
 }
 
-/** When the next action is due; undefined when there is none. */
-export async function earliestDue(sql: Sql): Promise<Date | undefined> {
-  const rows = await sql.named<{ due_at: Date | null }>(
+/** When the next action of some providers is due; undefined when there is none. */
+export async function earliestDue(sql: Sql, providers: readonly string[]): Promise<Date | undefined> {
+  const rows = await sql.named<{ due_at: Date }>(
     'actions_earliest',
-    'SELECT min(due_at) AS due_at FROM actions',
-    [],
+    'SELECT due_at FROM actions WHERE provider = ANY($1::text[]) ORDER BY due_at LIMIT 1',
+    [providers],
   );
-  return rows[0]?.due_at ?? undefined;
+  return rows[0]?.due_at;
 }
 
 /** Makes every action that was started and has not ended due now: who watched their work is gone. */

@@ -308,20 +308,20 @@ export function claimStale(
 export function claimQueued(
   sql: Sql,
   endpointId: string,
-  since: Date,
+  since: string,
   limit: number,
 ): Promise<{ id: string }[]> {
   return sql.query(
     `UPDATE chunks c SET enqueued_at = now() FROM (
-       SELECT id FROM chunks WHERE endpoint_id = $1 AND state = 'queued' AND enqueued_at < $2
+       SELECT id FROM chunks WHERE endpoint_id = $1 AND state = 'queued' AND enqueued_at < $2::timestamptz
        ORDER BY created_at, id LIMIT $3 FOR UPDATE SKIP LOCKED) q
      WHERE c.id = q.id RETURNING c.id`,
     [endpointId, since, limit],
   );
 }
 
-/** The database's clock: what row times are compared with. */
-export async function databaseNow(sql: Sql): Promise<Date> {
-  const rows = await sql.query<{ now: Date }>('SELECT clock_timestamp() AS now');
-  return rows[0]?.now ?? new Date(0);
+/** The database's clock as text: a Date would drop the microseconds that row times are compared by. */
+export async function databaseNow(sql: Sql): Promise<string> {
+  const rows = await sql.query<{ now: string }>('SELECT clock_timestamp()::text AS now');
+  return rows[0]?.now ?? 'infinity';
 }

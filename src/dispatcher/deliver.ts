@@ -183,12 +183,14 @@ export function makeDeliverer(deps: DelivererDeps): Deliverer {
       const known = cached.filter((chunk) => chunk !== undefined);
       const missing = delivery.chunks.filter((_, place) => cached[place] === undefined);
       const loaded = missing.length === 0 ? [] : await loadDeliverable(db, missing);
-      const chunks = [...known, ...loaded].filter((chunk) => !isOnItsWay(session, chunk));
-      if (chunks.length === 0) return;
-      const unknown = [...new Set(chunks.map((chunk) => chunk.function_id))].filter(
+      const wanted = [...known, ...loaded];
+      const unknown = [...new Set(wanted.map((chunk) => chunk.function_id))].filter(
         (id) => !session.functions.has(id),
       );
       if (unknown.length > 0) await sendFunctions(session, unknown);
+      // Looked at last: the same chunk may have come by another job while the code was fetched.
+      const chunks = wanted.filter((chunk) => !isOnItsWay(session, chunk));
+      if (chunks.length === 0) return;
       await allTaken(session, chunks, (taken) => put(session, chunks, taken));
     },
     enqueue: (endpointId, chunkIds) => enqueueFor(deps.service_id, endpointId, chunkIds),

@@ -64,7 +64,8 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
 
   const onSettled = (settled: Settled): void => {
     const session = links.sessionOf(settled.endpoint_id);
-    if (session !== undefined) noteSettled(session, settled.id, indexesOf(settled.fresh).length, settled.done);
+    if (session !== undefined)
+      noteSettled(session, settled.id, indexesOf(settled.fresh).length, settled.done);
     waiters.ended(settled.id, settled.fresh);
     if (living > 1) void db.notify(DONE_CHANNEL, `${settled.id} ${settled.fresh}`).catch(() => undefined);
   };

@@ -84,10 +84,12 @@ function readSegments(text: string, from: number, bareStart: boolean): Segment[]
       continue;
     }
     const bare = bareStart && here === from;
-    if (!bare && text[here] !== '.') throw new PathError(`in "${text}": a . or [ is expected before "${text.slice(here)}"`);
+    if (!bare && text[here] !== '.')
+      throw new PathError(`in "${text}": a . or [ is expected before "${text.slice(here)}"`);
     PLAIN_NAME.lastIndex = bare ? here : here + 1;
     const name = PLAIN_NAME.exec(text)?.[0];
-    if (name === undefined || name === '*') throw new PathError(`in "${text}": a name is expected after the dot`);
+    if (name === undefined || name === '*')
+      throw new PathError(`in "${text}": a name is expected after the dot`);
     segments.push({ kind: 'key', key: name });
     here = PLAIN_NAME.lastIndex;
   }
@@ -104,7 +106,8 @@ export function parsePath(text: string): ReferencePath {
 
 /** Parses the `$`-less form `a.b[0]` that is_present() and getattr() take. Throws PathError. */
 export function parseDottedPath(text: string): ReferencePath {
-  if (text === '' || text.length > LONGEST_PATH) throw new PathError(`${JSON.stringify(text.slice(0, 80))} is not a dotted path`);
+  if (text === '' || text.length > LONGEST_PATH)
+    throw new PathError(`${JSON.stringify(text.slice(0, 80))} is not a dotted path`);
   return text.startsWith('$') ? parsePath(text) : { text, segments: readSegments(text, 0, true) };
 }
 
@@ -115,7 +118,8 @@ export function parseResultPath(text: string): ReferencePath {
     throw new PathError(`"${text}" is not one place: a slice cannot be written to`);
   }
   const first = path.segments[0];
-  if (first !== undefined && first.kind !== 'key') throw new PathError(`"${text}": the run state is an object, not an array`);
+  if (first !== undefined && first.kind !== 'key')
+    throw new PathError(`"${text}": the run state is an object, not an array`);
   if (first?.kind === 'key' && first.key === '_context') throw new PathError('$._context is read-only');
   return path;
 }
@@ -125,7 +129,12 @@ export function isObject(value: unknown): value is JsonObject {
 }
 
 /** Python's slice bounds for a sequence of `length`: the indexes it selects, in order. */
-export function sliceIndexes(length: number, start: number | null, stop: number | null, step: number): number[] {
+export function sliceIndexes(
+  length: number,
+  start: number | null,
+  stop: number | null,
+  step: number,
+): number[] {
   const clamp = (value: number, low: number, high: number): number =>
     Math.min(Math.max(value < 0 ? value + length : value, low), high);
   const up = step > 0;
@@ -143,7 +152,9 @@ function follow(value: Json, segment: Segment): Json | undefined {
   if (!Array.isArray(value)) return undefined;
   const list = value as readonly Json[];
   if (segment.kind === 'index') return list.at(segment.index);
-  return sliceIndexes(list.length, segment.start, segment.stop, segment.step).map((index) => list[index] as Json);
+  return sliceIndexes(list.length, segment.start, segment.stop, segment.step).map(
+    (index) => list[index] as Json,
+  );
 }
 
 /** The value at a reference, or undefined when there is nothing. */
@@ -162,18 +173,24 @@ export function resolve(root: JsonObject, path: ReferencePath): Json {
   let walked = '$';
   for (const segment of path.segments) {
     const next = follow(value, segment);
-    if (next === undefined) throw new PathError(`nothing at ${path.text}: ${missing(value, segment, walked)}`);
+    if (next === undefined)
+      throw new PathError(`nothing at ${path.text}: ${missing(value, segment, walked)}`);
     value = next;
-    walked += segment.kind === 'key' ? `.${segment.key}` : segment.kind === 'index' ? `[${segment.index}]` : '[:]';
+    walked +=
+      segment.kind === 'key' ? `.${segment.key}` : segment.kind === 'index' ? `[${segment.index}]` : '[:]';
   }
   return value;
 }
 
 function missing(value: Json, segment: Segment, walked: string): string {
   if (segment.kind === 'key') {
-    return isObject(value) ? `${walked} has ${membersOf(value)}` : `${walked} is ${describe(value)}, not an object`;
+    return isObject(value)
+      ? `${walked} has ${membersOf(value)}`
+      : `${walked} is ${describe(value)}, not an object`;
   }
-  return Array.isArray(value) ? `${walked} has ${value.length} elements` : `${walked} is ${describe(value)}, not an array`;
+  return Array.isArray(value)
+    ? `${walked} has ${value.length} elements`
+    : `${walked} is ${describe(value)}, not an array`;
 }
 
 /** The names in an object, for a message. */
@@ -210,9 +227,12 @@ function writeAt(target: Json | undefined, path: ReferencePath, depth: number, v
   if (segment === undefined) return value;
   if (segment.kind === 'key') {
     if (target !== undefined && !isObject(target)) {
-      throw new PathError(`cannot write to ${path.text}: there is ${describe(target)} on the way where an object is needed`);
+      throw new PathError(
+        `cannot write to ${path.text}: there is ${describe(target)} on the way where an object is needed`,
+      );
     }
-    const inner = target !== undefined && Object.hasOwn(target, segment.key) ? target[segment.key] : undefined;
+    const inner =
+      target !== undefined && Object.hasOwn(target, segment.key) ? target[segment.key] : undefined;
     return withMember(target ?? {}, segment.key, writeAt(inner, path, depth + 1, value));
   }
   if (!Array.isArray(target) || segment.kind === 'slice') {
@@ -220,7 +240,8 @@ function writeAt(target: Json | undefined, path: ReferencePath, depth: number, v
   }
   const list = [...(target as readonly Json[])];
   const index = segment.index < 0 ? segment.index + list.length : segment.index;
-  if (index < 0 || index >= list.length) throw new PathError(`cannot write to ${path.text}: the array has ${list.length} elements`);
+  if (index < 0 || index >= list.length)
+    throw new PathError(`cannot write to ${path.text}: the array has ${list.length} elements`);
   list[index] = writeAt(list[index], path, depth + 1, value);
   return list;
 }
@@ -228,13 +249,22 @@ function writeAt(target: Json | undefined, path: ReferencePath, depth: number, v
 /** The state with `value` at `path`; missing objects on the way are made. Throws PathError. */
 export function write(root: JsonObject, path: ReferencePath, value: Json): JsonObject {
   const written = writeAt(root, path, 0, value);
-  if (!isObject(written)) throw new PathError(`the run state must stay an object; it cannot be replaced by ${describe(written)}`);
+  if (!isObject(written))
+    throw new PathError(`the run state must stay an object; it cannot be replaced by ${describe(written)}`);
   return written;
 }
 
 /** The keys of a place to write, for marking what lies there as private. */
 export function keysOf(path: ReferencePath): Keys {
-  return path.segments.flatMap((segment) =>
-    segment.kind === 'key' ? [segment.key] : segment.kind === 'index' ? [segment.index] : [],
-  );
+  const keys: (string | number)[] = [];
+  for (const segment of path.segments) {
+    if (segment.kind === 'key') keys.push(segment.key);
+    else if (segment.kind === 'index') keys.push(segment.index);
+  }
+  return keys;
+}
+
+/** The state with the virtual, read-only `_context` in it: readable by name, but in no listing of members. */
+export function withContext(data: JsonObject, context: JsonObject): JsonObject {
+  return Object.defineProperty({ ...data }, '_context', { value: context, enumerable: false });
 }

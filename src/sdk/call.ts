@@ -47,15 +47,20 @@ export async function collect<T>(
 }
 
 /** A long wait is made of requests of at most this long, so that no proxy in between gives up on one. */
-const WAIT_STEP_S = 20;
+const LONGEST_STEP_S = 20;
 /** On top of the time a request asks to be held: for the answer's way back. */
 export const WAIT_SLACK_MS = 15_000;
 const FIRST_LOOK_MS = 200;
 
-export interface WaitOptions {
+/** The first request of a wait is short, so that a watcher soon sees how things are. */
+const FIRST_STEP_S = 1;
+
+export interface WaitOptions<T = unknown> {
   /** For how long at most; for ever when absent. */
   readonly timeout_s?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Gets the thing each time it is looked at. */
+  readonly onLook?: ((thing: T) => void) | undefined;
 }
 
 export interface Watched<T> {
@@ -68,22 +73,24 @@ export interface Watched<T> {
 }
 
 /** Looks until the thing has ended or the time is over; answers the last thing seen. */
-export async function waitFor<T>(options: WaitOptions, watched: Watched<T>): Promise<T> {
+export async function waitFor<T>(options: WaitOptions<T>, watched: Watched<T>): Promise<T> {
   const end = options.timeout_s === undefined ? Infinity : Date.now() + options.timeout_s * 1000;
-  for (
-    let rest_ms = FIRST_LOOK_MS;
-    ;
-    rest_ms = Math.min(rest_ms * 1.5, watched.slowest_look_ms ?? FIRST_LOOK_MS)
-  ) {
+  const slowest_ms = watched.slowest_look_ms ?? FIRST_LOOK_MS;
+  let rest_ms = FIRST_LOOK_MS;
+  let step_s = FIRST_STEP_S;
+  for (;;) {
     const asked_at = Date.now();
-    const wait_s = Math.max(0, Math.min(WAIT_STEP_S, Math.ceil((end - asked_at) / 1000)));
+    const wait_s = Math.max(0, Math.min(step_s, Math.ceil((end - asked_at) / 1000)));
     const thing = await watched.look(wait_s, {
       timeout_ms: wait_s * 1000 + WAIT_SLACK_MS,
       signal: options.signal,
     });
+    options.onLook?.(thing);
     const left_ms = end - Date.now();
     if (watched.ended(thing) || left_ms <= 0) return thing;
     const held_ms = Date.now() - asked_at;
     if (held_ms < rest_ms) await pause(Math.min(rest_ms - held_ms, left_ms), options.signal);
+    rest_ms = Math.min(rest_ms * 1.5, slowest_ms);
+    step_s = Math.min(step_s * 3, LONGEST_STEP_S);
   }
 }

@@ -72,13 +72,16 @@ export interface TaskView {
   readonly task_group_id: string;
   readonly status: TaskStatus;
   /** Why it is where it is. */
-  readonly reason: string | null;
-  readonly attempt: number | null;
+  readonly reason?: string | null;
+  /** Was it asked to end? */
+  readonly cancelled?: boolean;
+  readonly attempt?: number | null;
   readonly submitted_at: string;
-  readonly started_at: string | null;
-  readonly completed_at: string | null;
-  readonly duration_s: number | null;
-  /** Where it ran: host and process facts. */
+  /** From here on: of an ended task. */
+  readonly started_at?: string | null;
+  readonly completed_at?: string | null;
+  readonly duration_s?: number | null;
+  /** Where it ran: host, process and Python. */
   readonly worker?: unknown;
   /** The result's buffer as the worker packed it. */
   readonly result?: string;
@@ -112,6 +115,8 @@ export interface EndpointView {
   readonly idle_workers: number;
   readonly outstanding_tasks: number;
   readonly waiting_reason: string | null;
+  /** Has its agent registered? */
+  readonly registered?: boolean;
 }
 
 /** The Compute protocol's endpoint document; what an endpoint did not tell is absent or null. */

@@ -14,6 +14,8 @@ export interface Endpoints {
     readonly name: string;
     readonly display_name?: string;
   }) => Promise<NewEndpoint>;
+  /** A new code for an endpoint of the caller's; its agent so far is turned away once the code is used. */
+  readonly newCode: (id: string) => Promise<NewEndpoint>;
   /** What the agent says with its code; needs no token. `curve_public_key` is Z85 text. */
   readonly register: (request: {
     readonly code: string;
@@ -29,6 +31,7 @@ export function makeEndpoints(http: Http): Endpoints {
     get: (id) => call(http, 'GET', `/v2/endpoints/${segment(id)}`),
     status: (id) => call(http, 'GET', `/v2/endpoints/${segment(id)}/status`),
     create: (request) => call(http, 'POST', '/api/endpoints', { body: request }),
+    newCode: (id) => call(http, 'POST', `/api/endpoints/${segment(id)}/registration_code`),
     register: (request) => call(http, 'POST', '/api/endpoints/register', { body: request, token: null }),
     async delete(id) {
       await http.request('DELETE', `/v2/endpoints/${segment(id)}`);

@@ -27,7 +27,7 @@ export interface Providers {
   readonly wait: (
     provider: string,
     actionId: string,
-    options?: WaitOptions & ProviderOptions,
+    options?: WaitOptions<ActionDocument> & ProviderOptions,
   ) => Promise<ActionDocument>;
   readonly cancel: (provider: string, actionId: string, options?: ProviderOptions) => Promise<ActionDocument>;
   readonly release: (

@@ -18,7 +18,7 @@ export interface Runs {
   readonly list: (filter?: RunFilter) => Promise<readonly RunDocument[]>;
   readonly get: (id: string) => Promise<RunDocument>;
   /** Waits for its end; on time-out answers the run as it is then. */
-  readonly wait: (id: string, options?: WaitOptions) => Promise<RunDocument>;
+  readonly wait: (id: string, options?: WaitOptions<RunDocument>) => Promise<RunDocument>;
   /** Oldest first, all of it up to `limit` (1000). */
   readonly log: (id: string, options?: { readonly limit?: number }) => Promise<readonly LogEntry[]>;
   /** Calls `onEntry` for each log entry as it comes, until the run has ended or the time is over. */

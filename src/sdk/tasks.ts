@@ -28,6 +28,8 @@ export interface Submission {
   readonly endpoint_id: string;
   readonly function_id: string;
   readonly calls: readonly FunctionCall[];
+  /** An earlier group of the caller's to add to; a new one when absent. */
+  readonly task_group_id?: string;
   readonly options?: TaskLimits;
   /** The same key answers the same tasks instead of making new ones. */
   readonly idempotency_key?: string;
@@ -74,17 +76,14 @@ export interface CancelAnswer {
 export interface Tasks {
   /** All calls in one request: all are accepted or none. The service takes about 10 MB. */
   readonly submit: (request: Submission) => Promise<Submitted>;
-  /** Any number of calls, in as many requests as they need; one task group per request. A request that is refused
-   *  ends it: what went before is accepted, and an idempotency_key makes the whole repeatable. */
-  readonly submitAll: (
-    request: Submission,
-    onAccepted?: (accepted: number) => void,
-  ) => Promise<{ readonly task_group_ids: readonly string[]; readonly task_ids: readonly string[] }>;
+  /** At least one call and any number of them, in as many requests as they need, all in one task group. When a
+   *  request is refused, those before it are accepted: with an idempotency_key the whole can be repeated. */
+  readonly submitAll: (request: Submission, onAccepted?: (accepted: number) => void) => Promise<Submitted>;
   readonly submitPacked: (endpointId: string, request: PackedSubmission) => Promise<PackedSubmitted>;
   /** The view as it is now, or after at most `wait_s` when it has not ended. */
   readonly get: (id: string, options?: { readonly wait_s?: number }) => Promise<TaskView>;
   /** Waits for its end; on time-out answers the view as it is then. */
-  readonly wait: (id: string, options?: WaitOptions) => Promise<TaskView>;
+  readonly wait: (id: string, options?: WaitOptions<TaskView>) => Promise<TaskView>;
   /** States by id, for any number of tasks; ids the service does not know are absent. */
   readonly states: (ids: readonly string[]) => Promise<ReadonlyMap<string, TaskState>>;
   /** Waits until all have ended or the time is over; answers the ends there are, by id. */
@@ -144,20 +143,37 @@ async function waitForAll(
   }
 }
 
+async function submitAll(
+  http: Http,
+  request: Submission,
+  onAccepted: (accepted: number) => void = () => undefined,
+): Promise<Submitted> {
+  const { calls, idempotency_key, ...head } = request;
+  let task_group_id = request.task_group_id;
+  const task_ids: string[] = [];
+  let part = 0;
+  for (const json of splitCalls(calls)) {
+    const keyed = {
+      ...head,
+      ...(task_group_id === undefined ? {} : { task_group_id }),
+      // A part's key comes from the whole's: repeating the whole repeats each part.
+      ...(idempotency_key === undefined ? {} : { idempotency_key: `${idempotency_key}.${part}` }),
+    };
+    const body = `${JSON.stringify(keyed).slice(0, -1)},"calls":${json}}`;
+    const submitted = await call<Submitted>(http, 'POST', '/api/tasks', { json: body });
+    task_group_id = submitted.task_group_id;
+    for (const id of submitted.task_ids) task_ids.push(id);
+    part++;
+    onAccepted(task_ids.length);
+  }
+  if (task_group_id === undefined) throw new RangeError('a submission needs at least one call');
+  return { task_group_id, task_ids };
+}
+
 export function makeTasks(http: Http): Tasks {
   return {
     submit: (request) => call(http, 'POST', '/api/tasks', { body: request }),
-    async submitAll(request, onAccepted) {
-      const task_group_ids: string[] = [];
-      const task_ids: string[] = [];
-      for (const json of splitCalls(request)) {
-        const part = await call<Submitted>(http, 'POST', '/api/tasks', { json });
-        task_group_ids.push(part.task_group_id);
-        task_ids.push(...part.task_ids);
-        onAccepted?.(task_ids.length);
-      }
-      return { task_group_ids, task_ids };
-    },
+    submitAll: (request, onAccepted) => submitAll(http, request, onAccepted),
     submitPacked: (endpointId, request) =>
       call(http, 'POST', `/v3/endpoints/${segment(endpointId)}/submit`, { body: request }),
     get: (id, { wait_s } = {}) =>

@@ -101,7 +101,8 @@ function parseSegment(text: string, whole: string): Segment {
 
 function fits(piece: Piece, char: string): boolean {
   if (piece.is === 'char') return piece.char === char;
-  if (piece.is === 'set') return piece.ranges.some(([low, high]) => char >= low && char <= high) !== piece.not;
+  if (piece.is === 'set')
+    return piece.ranges.some(([low, high]) => char >= low && char <= high) !== piece.not;
   return true;
 }
 

@@ -18,9 +18,21 @@ export interface TableStyle {
 }
 
 const NO_FRAME = {
-  top: '', 'top-mid': '', 'top-left': '', 'top-right': '',
-  bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '',
-  left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '  ',
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
 };
 
 const GAP = 2;
@@ -33,7 +45,11 @@ function widths(titles: readonly string[], cells: readonly (readonly string[])[]
 }
 
 /** How wide each flexible column may be so that all fit. */
-function flexibleWidth(natural: readonly number[], flexible: readonly boolean[], width: number | null): number {
+function flexibleWidth(
+  natural: readonly number[],
+  flexible: readonly boolean[],
+  width: number | null,
+): number {
   const count = flexible.filter(Boolean).length;
   if (width === null || count === 0) return Infinity;
   const fixed = natural.reduce((sum, one, at) => sum + (flexible[at] === true ? 0 : one), 0);
@@ -41,10 +57,18 @@ function flexibleWidth(natural: readonly number[], flexible: readonly boolean[],
 }
 
 /** A table as text, with a line end after each line. */
-export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], style: TableStyle): string {
+export function renderTable<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  style: TableStyle,
+): string {
   const titles = columns.map((column) => column.title.toUpperCase());
   const cells = rows.map((row) => columns.map((column) => plain(column.value(row))));
-  const widest = flexibleWidth(widths(titles, cells), columns.map((column) => column.flexible === true), style.width);
+  const widest = flexibleWidth(
+    widths(titles, cells),
+    columns.map((column) => column.flexible === true),
+    style.width,
+  );
   const table = new Table({
     head: titles.map((title) => style.paintTitle(title)),
     chars: NO_FRAME,
@@ -59,7 +83,11 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
       }),
     );
   });
-  return `${table.toString().split('\n').map((line) => line.trimEnd()).join('\n')}\n`;
+  return `${table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n')}\n`;
 }
 
 /** Name and value pairs, one a line; undefined and null ones are left out. */

@@ -1,6 +1,6 @@
 // Text that came from elsewhere, made fit for a terminal line.
 
-// eslint-disable-next-line no-control-regex -- these are what must not reach a terminal
+// C0 and C1 controls, line separators, and the marks that turn the direction of text.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g;
 
 /** One line without control characters: a name must not move the cursor, change colours or turn text round. */
@@ -12,7 +12,12 @@ export function plain(text: string): string {
 export function plainLines(text: string): string {
   return text
     .split('\n')
-    .map((line) => line.split('\t').map((part) => part.replace(CONTROL, ' ')).join('\t'))
+    .map((line) =>
+      line
+        .split('\t')
+        .map((part) => part.replace(CONTROL, ' '))
+        .join('\t'),
+    )
     .join('\n');
 }
 

@@ -39,7 +39,11 @@ export function duration(span_s: number): string {
   if (span_ms < SECOND) return `${Math.round(span_ms)} ms`;
   if (span_ms < MINUTE) return `${(Math.floor(span_ms / 100) / 10).toFixed(1)} s`;
   const parts: readonly [number, string, number, string] =
-    span_ms < HOUR ? [MINUTE, 'min', SECOND, 's'] : span_ms < DAY ? [HOUR, 'h', MINUTE, 'min'] : [DAY, 'd', HOUR, 'h'];
+    span_ms < HOUR
+      ? [MINUTE, 'min', SECOND, 's']
+      : span_ms < DAY
+        ? [HOUR, 'h', MINUTE, 'min']
+        : [DAY, 'd', HOUR, 'h'];
   const large = Math.floor(span_ms / parts[0]);
   const small = Math.floor((span_ms % parts[0]) / parts[2]);
   return small === 0 ? `${large} ${parts[1]}` : `${large} ${parts[1]} ${small} ${parts[3]}`;

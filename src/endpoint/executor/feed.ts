@@ -55,7 +55,8 @@ function giveFrame(state: ExecutorState, worker: Worker, fn: FunctionHere, now: 
   fn.queued -= entries.length;
   fn.frames++;
   worker.frames.push({ hand, fn, entries, front_ms: now, with_code });
-  const batch = entries.length === piece.entries.length ? piece.batch : encodeBatch(entries);
+  const whole = entries.length === piece.entries.length ? piece.batch : null;
+  const batch = whole ?? encodeBatch(entries);
   out.push({
     kind: 'frame',
     slot: worker.slot,

@@ -28,7 +28,7 @@ export interface Hand {
   /** The options as they go to a worker. */
   readonly options_text: Buffer;
   /** By index. */
-  readonly place: Uint8Array;
+  readonly place: Uint16Array;
   /** Cancelled while a worker had them. */
   readonly cancelled: Set<number>;
   left: number;
@@ -40,8 +40,8 @@ export interface Piece {
   readonly entries: readonly BatchEntry[];
   /** Entries before this one are gone. */
   at: number;
-  /** The bytes that `entries` were read from, to be passed on when all of them go into one frame. */
-  readonly batch: Buffer;
+  /** The bytes of exactly `entries`, to be passed on when all of them go into one frame. */
+  readonly batch: Buffer | null;
 }
 
 export interface FunctionHere {
@@ -99,12 +99,17 @@ export interface Worker {
   announced: string;
 }
 
-/** A result sent and not yet known to have arrived. */
-export interface Unconfirmed {
-  readonly serial: number;
+/** A result for the manager, and who made it. */
+export interface Finished {
   readonly part: SlabPart;
   readonly indexes: readonly number[];
   readonly slab: Buffer;
+  readonly facts: WorkerFacts | null;
+}
+
+/** A result sent and not yet known to have arrived. */
+export interface Unconfirmed extends Finished {
+  readonly serial: number;
 }
 
 export interface ExecutorFacts {
@@ -135,9 +140,9 @@ export interface ExecutorState {
   stopping: string | null;
   exited: boolean;
   /** Results gathered and not yet sent. */
-  readonly slabs: { readonly part: SlabPart; readonly indexes: readonly number[]; readonly slab: Buffer }[];
+  slabs: Finished[];
   slab_bytes: number;
-  readonly unconfirmed: Unconfirmed[];
+  unconfirmed: Unconfirmed[];
   unconfirmed_bytes: number;
   serial: number;
   /** For each heartbeat not yet answered: the last result sent before it. */
@@ -189,6 +194,7 @@ export type ExecutorInstruction =
     }
   | { readonly kind: 'kill'; readonly slot: number; readonly signal: 'SIGTERM' | 'SIGKILL' }
   | { readonly kind: 'look'; readonly slot: number }
+  | { readonly kind: 'log'; readonly text: string }
   | { readonly kind: 'exit'; readonly code: number; readonly reason: string };
 
 export interface ExecutorOptions extends ExecutorFacts {
@@ -245,6 +251,14 @@ export function functionHere(state: ExecutorState, id: string): FunctionHere {
     state.functions.set(id, fn);
   }
   return fn;
+}
+
+/** Queues tasks of a hand that are marked QUEUED; those that were begun already go first. */
+export function enqueue(state: ExecutorState, fn: FunctionHere, piece: Piece, where: 'front' | 'back'): void {
+  if (where === 'front') fn.queue.unshift(piece);
+  else fn.queue.push(piece);
+  fn.queued += piece.entries.length;
+  if (!state.ring.includes(fn)) state.ring.push(fn);
 }
 
 /** Everything this executor still answers for: in hand, or as a result that may not have arrived. */

@@ -1,8 +1,8 @@
 // What becomes of tasks when their worker speaks, falls silent or dies. Pure.
-import { encodeSlab, scanSlab, systemResult, type SlabEntry } from '../../protocol/slab.ts';
+import { encodeSlab, scanSlab, systemResult } from '../../protocol/slab.ts';
 import type { HeldTasks, StartedTask, WorkerFacts } from '../../protocol/messages.ts';
 import { observe } from '../run-time.ts';
-import { AT_WORKER, letGo } from './state.ts';
+import { AT_WORKER, enqueue, letGo, QUEUED } from './state.ts';
 import type { ExecutorInstruction, ExecutorState, Frame, Hand, Kill, RunningTask, Worker } from './state.ts';
 
 /** Time a worker's processes get between SIGTERM and SIGKILL. */
@@ -50,20 +50,27 @@ export function onWorkerResults(
   const mine = scanned.indexes.filter((index) => hand.place[index] === AT_WORKER + worker.slot);
   observe(fn.time, scanned.indexes.length, scanned.duration_s);
   for (const index of mine) letGo(state, hand, index);
-  if (mine.length > 0) addSlab(state, hand, worker.key, mine, slab);
+  if (mine.length > 0) addSlab(state, hand, worker, mine, slab);
   if (!last) return null;
+  if (openIndexes(frame, worker).length > 0) return 'it ended a batch without all of its results';
   worker.frames.shift();
   fn.frames--;
   const next = worker.frames[0];
   if (next !== undefined) next.front_ms = now;
-  return openIndexes(frame, worker).length === 0 ? null : 'it ended a batch without all of its results';
+  return null;
 }
 
-/** A worker has no code for the batch it was given: both are sent again, once. */
-export function onWorkerUnknown(worker: Worker, functionId: string): string | null {
+/** A worker has no code for the batch it was given: the batch is queued again and the code goes out before it. */
+export function onWorkerUnknown(state: ExecutorState, worker: Worker, functionId: string): string | null {
   const frame = worker.frames[0];
   if (frame === undefined || frame.fn.id !== functionId) return 'it refused a batch it was not given';
   if (frame.with_code) return 'it did not take the code of a function';
+  const open = new Set(openIndexes(frame, worker));
+  const entries = frame.entries.filter((entry) => open.has(entry.index));
+  for (const index of open) frame.hand.place[index] = QUEUED;
+  if (entries.length > 0) enqueue(state, frame.fn, { hand: frame.hand, entries, at: 0, batch: null }, 'front');
+  frame.fn.frames--;
+  worker.frames.shift();
   worker.known.delete(functionId);
   return null;
 }
@@ -85,7 +92,8 @@ export interface WorkerEnd {
 export function onWorkerEnded(state: ExecutorState, worker: Worker, end: WorkerEnd, now: number, out: Out): void {
   const { kill } = worker;
   const started = worker.phase === 'ready';
-  const guilty = kill === null && started ? guiltyTask(worker, end.running) : null;
+  const blame = started && (kill === null || kill.why === 'broken');
+  const guilty = blame ? guiltyTask(worker, end.running) : null;
   const returned: Returned[] = [];
   for (const frame of worker.frames) {
     const open = openIndexes(frame, worker);
@@ -172,16 +180,16 @@ export function tickWorker(state: ExecutorState, worker: Worker, now: number, ou
 }
 
 /** Gathers a result for the manager. */
-export function addSlab(state: ExecutorState, hand: Hand, worker: string, indexes: readonly number[], slab: Buffer): void {
-  const part = { chunk: hand.chunk, epoch: hand.epoch, worker, bytes: slab.length };
-  state.slabs.push({ part, indexes, slab });
+export function addSlab(
+  state: ExecutorState,
+  hand: Hand,
+  worker: Worker | null,
+  indexes: readonly number[],
+  slab: Buffer,
+): void {
+  const part = { chunk: hand.chunk, epoch: hand.epoch, worker: worker?.key ?? '', bytes: slab.length };
+  state.slabs.push({ part, indexes, slab, facts: worker?.facts ?? null });
   state.slab_bytes += slab.length;
-}
-
-/** Results this executor makes itself, for tasks it ends. */
-export function addSystemResults(state: ExecutorState, hand: Hand, worker: string, entries: readonly SlabEntry[]): void {
-  const indexes = entries.map((entry) => entry.index);
-  addSlab(state, hand, worker, indexes, encodeSlab(entries));
 }
 
 function settleTimeout(state: ExecutorState, worker: Worker, frame: Frame, index: number, now: number): void {
@@ -190,7 +198,8 @@ function settleTimeout(state: ExecutorState, worker: Worker, frame: Frame, index
   const message = `The task ran longer than its limit of ${timeout_s} s (timeout_s) and was stopped.`;
   const entry = systemResult(index, attempt, 'system_failure', 'TASK_TIMEOUT', message, now / 1000);
   const started_s = worker.kill?.task?.started_s ?? now / 1000;
-  addSystemResults(state, frame.hand, worker.key, [{ ...entry, started_s, duration_s: now / 1000 - started_s }]);
+  const slab = encodeSlab([{ ...entry, started_s, duration_s: now / 1000 - started_s }]);
+  addSlab(state, frame.hand, worker, [index], slab);
   letGo(state, frame.hand, index);
 }
 

@@ -29,7 +29,9 @@ function nameValue(name: string, scope: Scope): Value {
   const variable = scope.variables.get(name);
   if (variable !== undefined) return variable;
   if (Object.hasOwn(scope.root, name)) return scope.root[name] as Value;
-  const hint = isFunctionName(name) ? `${name} is a function; call it with ${name}(…)` : `the run state has ${membersOf(scope.root)}`;
+  const hint = isFunctionName(name)
+    ? `${name} is a function; call it with ${name}(…)`
+    : `the run state has ${membersOf(scope.root)}`;
   throw new ExpressionError(`"${name}" is not known: ${hint}`);
 }
 
@@ -73,7 +75,8 @@ function logical(expr: Extract<Expr, { kind: 'and' | 'or' }>, scope: Scope): Val
 function dict(expr: Extract<Expr, { kind: 'dict' }>, scope: Scope): Value {
   const entries = expr.entries.map(([key, value]) => {
     const name = evaluate(key, scope);
-    if (typeof name !== 'string') throw new ExpressionError(`an object's key must be a string, not ${typeName(name)}`);
+    if (typeof name !== 'string')
+      throw new ExpressionError(`an object's key must be a string, not ${typeName(name)}`);
     return [name, evaluate(value, scope)] as const;
   });
   return Object.fromEntries(entries);
@@ -83,9 +86,12 @@ function bound(targets: readonly string[], item: Value, scope: Scope): Scope {
   const variables = new Map(scope.variables);
   if (targets.length === 1) variables.set(targets[0] as string, item);
   else {
-    const parts = isList(item) || typeof item === 'string' || isDict(item) ? elementsOf(item, scope.meter) : [];
+    const parts =
+      isList(item) || typeof item === 'string' || isDict(item) ? elementsOf(item, scope.meter) : [];
     if (parts.length !== targets.length) {
-      throw new ExpressionError(`${targets.join(', ')} cannot be taken from ${typeName(item)} of ${parts.length}`);
+      throw new ExpressionError(
+        `${targets.join(', ')} cannot be taken from ${typeName(item)} of ${parts.length}`,
+      );
     }
     targets.forEach((name, index) => variables.set(name, parts[index] as Value));
   }

@@ -146,7 +146,8 @@ const FUNCTIONS: Readonly<Record<string, LanguageFunction>> = {
     max: 2,
     call: ([list, start], { meter }) =>
       elementsOf(list as Value, meter).reduce((total, item) => {
-        if (typeof total === 'string') throw new ExpressionError("sum() does not join strings; use ''.join()");
+        if (typeof total === 'string')
+          throw new ExpressionError("sum() does not join strings; use ''.join()");
         return binary('+', total, item, meter);
       }, start ?? 0),
   },
@@ -174,7 +175,9 @@ export function callFunction(
 ): Value {
   const found = isFunctionName(name) ? FUNCTIONS[name] : undefined;
   if (found === undefined) {
-    throw new ExpressionError(`there is no function ${name}(); there are ${Object.keys(FUNCTIONS).join(', ')}`);
+    throw new ExpressionError(
+      `there is no function ${name}(); there are ${Object.keys(FUNCTIONS).join(', ')}`,
+    );
   }
   return found.call(placed(name, found, args, named), context);
 }

@@ -13,7 +13,7 @@ export interface Token {
 
 const SPACE = /[ \t\r\n\f]+/y;
 const NAME = /[\p{L}_][\p{L}\p{N}_]*/uy;
-const NUMBER = /(?:\d[\d_]*)?\.?\d[\d_]*\.?(?:[eE][+-]?\d+)?/y;
+const NUMBER = /0[xX][\da-fA-F]+|0[oO][0-7]+|0[bB][01]+|(?:\d[\d_]*)?\.?\d[\d_]*\.?(?:[eE][+-]?\d+)?/y;
 const OPERATOR = /\*\*|\/\/|==|!=|<=|>=|[-+*/%<>()[\]{},.:=]/y;
 
 function match(pattern: RegExp, text: string, at: number): string | null {
@@ -83,7 +83,7 @@ function readNumber(text: string, raw: string, at: number): Token {
   if (/[\p{L}_]/u.test(next) || /__|_$|_\.|\._|_[eE]/.test(raw) || /\..*\./.test(raw)) {
     throw new ExpressionError(`bad number at position ${at + 1}`);
   }
-  const float = /[.eE]/.test(clean);
+  const float = !/^0[xXoObB]/.test(clean) && /[.eE]/.test(clean);
   if (!float && /^0\d*[1-9]/.test(clean)) {
     throw new ExpressionError(`a number may not begin with 0 (position ${at + 1})`);
   }
@@ -106,14 +106,17 @@ function readToken(text: string, at: number): { token: Token; end: number } {
   const name = match(NAME, text, at);
   if (name !== null) return { token: { kind: 'name', text: name, at }, end: at + name.length };
   const operator = match(OPERATOR, text, at);
-  if (operator !== null) return { token: { kind: 'operator', text: operator, at }, end: at + operator.length };
+  if (operator !== null)
+    return { token: { kind: 'operator', text: operator, at }, end: at + operator.length };
   throw new ExpressionError(`unexpected character ${JSON.stringify(first)} at position ${at + 1}`);
 }
 
 /** All tokens of an expression, ended by one of kind `end`. Throws ExpressionError. */
 export function readTokens(text: string): readonly Token[] {
   if (text.length > LIMITS.text) {
-    throw new ExpressionError(`an expression may have ${LIMITS.text} characters; this one has ${text.length}`);
+    throw new ExpressionError(
+      `an expression may have ${LIMITS.text} characters; this one has ${text.length}`,
+    );
   }
   const tokens: Token[] = [];
   let here = 0;

@@ -2,6 +2,7 @@
 import { ExpressionError } from './syntax.ts';
 import {
   characters,
+  elementsOf,
   isDict,
   isFloat,
   isList,
@@ -32,12 +33,15 @@ function text(value: Value | undefined, what: string): string {
 function count(value: Value | undefined, otherwise: number): number {
   if (value === undefined) return otherwise;
   const number = numberOf(value);
-  if (number === null || isFloat(value)) throw new ExpressionError(`a count must be an integer, not ${typeName(value)}`);
+  if (number === null || isFloat(value))
+    throw new ExpressionError(`a count must be an integer, not ${typeName(value)}`);
   return number;
 }
 
 function stripped(self: string, args: readonly Value[], sides: { left: boolean; right: boolean }): string {
-  const unwanted = new Set(characters(args[0] === undefined || args[0] === null ? WHITE : text(args[0], 'what to strip')));
+  const unwanted = new Set(
+    characters(args[0] === undefined || args[0] === null ? WHITE : text(args[0], 'what to strip')),
+  );
   const all = characters(self);
   let [from, to] = [0, all.length];
   while (sides.left && from < to && unwanted.has(all[from] ?? '')) from += 1;
@@ -106,10 +110,9 @@ function replaced(self: string, args: readonly Value[], meter: Meter): string {
 }
 
 function joined(self: string, args: readonly Value[], meter: Meter): string {
-  const items = args[0] ?? null;
-  const parts: readonly Value[] = isList(items) ? items : characters(text(items, 'what join() joins'));
+  const parts = elementsOf(args[0] ?? null, meter);
   const texts = parts.map((part) => text(part, 'each element that join() joins'));
-  meter.spend(texts.reduce((sum, part) => sum + self.length + part.length, 0) >> 3);
+  meter.spend(texts.reduce((sum, part) => sum + self.length + part.length, 0) / 8);
   return texts.join(self);
 }
 
@@ -183,7 +186,8 @@ export function placed(
   const all: (Value | undefined)[] = [...args];
   for (const [name, value] of named) {
     const place = shape.names?.indexOf(name) ?? -1;
-    if (place < 0 || all[place] !== undefined) throw new ExpressionError(`${what}() takes no argument "${name}" here`);
+    if (place < 0 || all[place] !== undefined)
+      throw new ExpressionError(`${what}() takes no argument "${name}" here`);
     all[place] = value;
   }
   const missing = Array.from({ length: shape.min }, (_, place) => all[place]).includes(undefined);
@@ -197,7 +201,9 @@ export function placed(
 function pick<T>(methods: Readonly<Record<string, Method<T>>>, name: string, of: Value): Method<T> {
   const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
   if (method !== undefined) return method;
-  throw new ExpressionError(`${typeName(of)} has no method ${name}(); it has ${Object.keys(methods).join(', ')}`);
+  throw new ExpressionError(
+    `${typeName(of)} has no method ${name}(); it has ${Object.keys(methods).join(', ')}`,
+  );
 }
 
 /** Calls `self.name(args)`. */

@@ -30,7 +30,8 @@ function wholePower(base: number, exponent: number): number {
 
 function power(a: number, b: number, float: boolean): Value {
   if (a === 0 && b < 0) throw new ExpressionError('0 cannot be raised to a negative power');
-  if (a < 0 && !Number.isInteger(b)) throw new ExpressionError('a root of a negative number is not a real number');
+  if (a < 0 && !Number.isInteger(b))
+    throw new ExpressionError('a root of a negative number is not a real number');
   return float || b < 0 ? makeFloat(a ** b) : makeInt(wholePower(a, b));
 }
 
@@ -74,7 +75,10 @@ function repeat(sequence: string | readonly Value[], times: number, meter: Meter
   const count = Math.max(0, times);
   meter.spend(sequence.length * count);
   if (typeof sequence === 'string') return sequence.repeat(count);
-  return Array.from({ length: sequence.length * count }, (_, index) => sequence[index % sequence.length] as Value);
+  return Array.from(
+    { length: sequence.length * count },
+    (_, index) => sequence[index % sequence.length] as Value,
+  );
 }
 
 function sequenceTimes(left: Value, right: Value, meter: Meter): Value | null {
@@ -117,12 +121,16 @@ export function unary(operator: UnaryOperator, value: Value): Value {
 /** Python's `item in container`. */
 export function contains(container: Value, item: Value, meter: Meter): boolean {
   if (typeof container === 'string') {
-    if (typeof item !== 'string') throw new ExpressionError(`"in" a string needs a string, not ${typeName(item)}`);
+    if (typeof item !== 'string')
+      throw new ExpressionError(`"in" a string needs a string, not ${typeName(item)}`);
     meter.spend(container.length >> 3);
     return container.includes(item);
   }
   if (isList(container)) return container.some((element) => equals(element, item, meter));
-  if (isDict(container)) return typeof item === 'string' && Object.hasOwn(container, item);
+  if (isDict(container)) {
+    if (isList(item) || isDict(item)) throw new ExpressionError(`${typeName(item)} cannot be a key`);
+    return typeof item === 'string' && Object.hasOwn(container, item);
+  }
   throw new ExpressionError(`"in" does not work on ${typeName(container)}`);
 }
 
@@ -167,14 +175,16 @@ export function member(of: Value, name: string): Value {
 
 function wholeIndex(index: Value): number {
   const at = numberOf(index);
-  if (at === null || isFloat(index)) throw new ExpressionError(`an index must be an integer, not ${typeName(index)}`);
+  if (at === null || isFloat(index))
+    throw new ExpressionError(`an index must be an integer, not ${typeName(index)}`);
   return at;
 }
 
 /** `of[index]`. */
 export function subscript(of: Value, index: Value): Value {
   if (isDict(of)) {
-    if (typeof index !== 'string') throw new ExpressionError(`an object's key must be a string, not ${typeName(index)}`);
+    if (typeof index !== 'string')
+      throw new ExpressionError(`an object's key must be a string, not ${typeName(index)}`);
     if (!Object.hasOwn(of, index)) throw new ExpressionError(`['${index}']: the object has ${membersOf(of)}`);
     return of[index] as Value;
   }
@@ -182,7 +192,9 @@ export function subscript(of: Value, index: Value): Value {
   if (sequence === null) throw new ExpressionError(`${typeName(of)} cannot be indexed`);
   const found = sequence.at(wholeIndex(index));
   if (found === undefined) {
-    throw new ExpressionError(`index ${wholeIndex(index)} is out of range: there are ${sequence.length} elements`);
+    throw new ExpressionError(
+      `index ${wholeIndex(index)} is out of range: there are ${sequence.length} elements`,
+    );
   }
   return found;
 }
@@ -194,6 +206,8 @@ export function slice(of: Value, bounds: readonly [Value, Value, Value], meter: 
   const sequence = typeof of === 'string' ? characters(of) : isList(of) ? of : null;
   if (sequence === null) throw new ExpressionError(`${typeName(of)} cannot be sliced`);
   meter.spend(sequence.length >> 2);
-  const picked = sliceIndexes(sequence.length, start ?? null, stop ?? null, step ?? 1).map((at) => sequence[at] as Value);
-  return typeof of === 'string' ? picked.join('') : picked;
+  const picked = sliceIndexes(sequence.length, start ?? null, stop ?? null, step ?? 1).map(
+    (at) => sequence[at] as Value,
+  );
+  return typeof of === 'string' ? (picked as readonly string[]).join('') : picked;
 }

@@ -2,9 +2,29 @@
 // exhaust the stack.
 import { parsePath, PathError } from '../paths.ts';
 import { readTokens, type Token } from './lexer.ts';
-import { ExpressionError, LIMITS, type BinaryOperator, type Clause, type Comparison, type Expr } from './syntax.ts';
+import {
+  ExpressionError,
+  LIMITS,
+  type BinaryOperator,
+  type Clause,
+  type Comparison,
+  type Expr,
+} from './syntax.ts';
 
-const RESERVED = new Set(['and', 'or', 'not', 'if', 'else', 'for', 'in', 'is', 'lambda', 'True', 'False', 'None']);
+const RESERVED = new Set([
+  'and',
+  'or',
+  'not',
+  'if',
+  'else',
+  'for',
+  'in',
+  'is',
+  'lambda',
+  'True',
+  'False',
+  'None',
+]);
 const COMPARISONS = new Set(['==', '!=', '<', '<=', '>', '>=']);
 
 interface Parser {
@@ -109,7 +129,11 @@ function parseComparison(parser: Parser): Expr {
 
 function parseChain(parser: Parser, operators: readonly string[], parseNext: (parser: Parser) => Expr): Expr {
   let left = parseNext(parser);
-  for (let token = peek(parser); token.kind === 'operator' && operators.includes(token.text); token = peek(parser)) {
+  for (
+    let token = peek(parser);
+    token.kind === 'operator' && operators.includes(token.text);
+    token = peek(parser)
+  ) {
     parser.at += 1;
     left = { kind: 'binary', operator: token.text as BinaryOperator, left, right: parseNext(parser) };
   }
@@ -128,7 +152,11 @@ function parseUnary(parser: Parser): Expr {
   const token = peek(parser);
   if (is(token, '-') || is(token, '+')) {
     parser.at += 1;
-    return nested(parser, () => ({ kind: 'unary', operator: token.text as '-' | '+', of: parseUnary(parser) }));
+    return nested(parser, () => ({
+      kind: 'unary',
+      operator: token.text as '-' | '+',
+      of: parseUnary(parser),
+    }));
   }
   return parsePower(parser);
 }
@@ -145,7 +173,9 @@ function parsePostfix(parser: Parser): Expr {
     if (accept(parser, '.')) {
       const name = take(parser);
       if (name.kind !== 'name') throw unexpected(name, 'a name');
-      of = is(peek(parser), '(') ? parseCall(parser, of, name.text) : { kind: 'attribute', of, name: name.text };
+      of = is(peek(parser), '(')
+        ? parseCall(parser, of, name.text)
+        : { kind: 'attribute', of, name: name.text };
     } else if (accept(parser, '[')) of = parseSubscript(parser, of);
     else if (is(peek(parser), '(')) throw new ExpressionError('only functions and methods can be called');
     else return of;
@@ -177,7 +207,8 @@ function parseCall(parser: Parser, of: Expr | null, name: string): Expr {
       parser.at += 1;
       named.push([key, parseExpression(parser)]);
     } else {
-      if (named.length > 0) throw new ExpressionError(`in ${name}(): a positional argument follows a named one`);
+      if (named.length > 0)
+        throw new ExpressionError(`in ${name}(): a positional argument follows a named one`);
       const element = parseExpression(parser);
       args.push(is(peek(parser), 'for') ? parseClauses(parser, element) : element);
     }
@@ -247,7 +278,8 @@ function parseReference(token: Token): Expr {
 }
 
 function parseName(parser: Parser, token: Token): Expr {
-  if (token.text === 'True' || token.text === 'False') return { kind: 'constant', value: token.text === 'True' };
+  if (token.text === 'True' || token.text === 'False')
+    return { kind: 'constant', value: token.text === 'True' };
   if (token.text === 'None') return { kind: 'constant', value: null };
   if (RESERVED.has(token.text)) throw unexpected(token, 'a value');
   return is(peek(parser), '(') ? parseCall(parser, null, token.text) : { kind: 'name', name: token.text };

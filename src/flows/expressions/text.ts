@@ -18,7 +18,12 @@ export function floatText(value: number): string {
   return `${negative ? '-' : ''}${padded.slice(0, whole)}.${padded.slice(whole) || '0'}`;
 }
 
-const NAMED_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' };
+const NAMED_ESCAPES: Readonly<Record<string, string>> = {
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\\': '\\\\',
+};
 
 function escaped(character: string, quote: string): string {
   const named = NAMED_ESCAPES[character];
@@ -27,7 +32,9 @@ function escaped(character: string, quote: string): string {
   if (character === ' ' || !/[\p{C}\p{Z}]/u.test(character)) return character;
   const code = character.codePointAt(0) ?? 0;
   if (code < 0x100) return `\\x${code.toString(16).padStart(2, '0')}`;
-  return code < 0x1_0000 ? `\\u${code.toString(16).padStart(4, '0')}` : `\\U${code.toString(16).padStart(8, '0')}`;
+  return code < 0x1_0000
+    ? `\\u${code.toString(16).padStart(4, '0')}`
+    : `\\U${code.toString(16).padStart(8, '0')}`;
 }
 
 function quoted(text: string): string {
@@ -62,7 +69,8 @@ export function str(value: Value, meter: Meter): string {
 /** Python's int() of a text. */
 export function intOf(text: string): number {
   const digits = text.trim();
-  if (!/^[+-]?\d(?:_?\d)*$/.test(digits)) throw new ExpressionError(`int() cannot read ${JSON.stringify(text.slice(0, 40))}`);
+  if (!/^[+-]?\d(?:_?\d)*$/.test(digits))
+    throw new ExpressionError(`int() cannot read ${JSON.stringify(text.slice(0, 40))}`);
   return Number(digits.replaceAll('_', ''));
 }
 

@@ -26,7 +26,8 @@ export function makeMeter(limit: number = LIMITS.work): Meter {
   return {
     spend(units) {
       left -= units;
-      if (left < 0) throw new ExpressionError('the expression does too much work; split it, or compute it in a function');
+      if (left < 0)
+        throw new ExpressionError('the expression does too much work; split it, or compute it in a function');
     },
   };
 }
@@ -83,7 +84,9 @@ export function equals(left: Value, right: Value, meter: Meter): boolean {
   const [a, b] = [numberOf(left), numberOf(right)];
   if (a !== null && b !== null) return a === b;
   if (isList(left) && isList(right)) {
-    return left.length === right.length && left.every((item, index) => equals(item, right[index] as Value, meter));
+    return (
+      left.length === right.length && left.every((item, index) => equals(item, right[index] as Value, meter))
+    );
   }
   if (isDict(left) && isDict(right)) {
     const keys = Object.keys(left);

@@ -1,6 +1,6 @@
 // Checks the body of a request against its provider's input schema and says what is wrong in the toolkit's
 // words: `Field '$.tasks[0].function_id' (category: 'required'): …`. The values sent are never repeated.
-import { Validator, type Schema, type ValidationError } from 'jsonschema';
+import { Validator, type ValidationError } from 'jsonschema';
 import { Fault } from '../../errors.ts';
 import type { JsonObject } from '../contract.ts';
 
@@ -32,7 +32,7 @@ function problem(error: ValidationError): string {
 export function bodyCheck(schema: JsonObject): (body: JsonObject) => void {
   const validator = new Validator();
   return (body) => {
-    const { errors } = validator.validate(body, schema as Schema, { required: true });
+    const { errors } = validator.validate(body, schema, { required: true });
     if (errors.length === 0) return;
     const texts = errors.slice(0, MAX_PROBLEMS).map(problem);
     if (errors.length > MAX_PROBLEMS) texts.push(`and ${errors.length - MAX_PROBLEMS} more`);

@@ -47,7 +47,9 @@ export function endedNews(db: Db, sender: string, log: Logger): EndedNews {
     tell(actionId, everywhere) {
       call(actionId);
       if (!everywhere) return;
-      send(actionId).catch((error: unknown) => log.debug({ err: error }, 'an ended action was not announced'));
+      send(actionId).catch((error: unknown) =>
+        log.debug({ err: error }, 'an ended action was not announced'),
+      );
     },
     onEnded(listener) {
       listeners.push(listener);

@@ -73,14 +73,18 @@ function fieldFault(field: string, text: string): Fault {
 
 function shapeFault(error: ErrorObject | undefined): Fault {
   const path = (error?.instancePath ?? '').slice(1).replaceAll('/', '.');
-  if (error?.keyword === 'required') return fieldFault(String(error.params.missingProperty), 'field required');
+  if (error?.keyword === 'required')
+    return fieldFault(String(error.params.missingProperty), 'field required');
   if (error?.keyword === 'pattern' && /_by\./.test(path)) {
     return fieldFault(
       path,
       'must be urn:globus:auth:identity:<uuid> or urn:globus:groups:id:<uuid>, one for each identity or group',
     );
   }
-  return fieldFault(path, error?.keyword === 'pattern' ? 'must not hold NUL' : (error?.message ?? 'is invalid'));
+  return fieldFault(
+    path,
+    error?.keyword === 'pattern' ? 'must not hold NUL' : (error?.message ?? 'is invalid'),
+  );
 }
 
 /** JSON with sorted keys and no spaces. Throws Fault when it is nested too deep. */

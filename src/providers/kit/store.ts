@@ -4,6 +4,7 @@ import {
   loadActions,
   saveStates,
   type ActionRow,
+  type NewAction,
   type StateChange,
 } from '../../db/actions.ts';
 import { sqlState, type Db } from '../../db/connect.ts';
@@ -11,7 +12,7 @@ import { grouped, type GroupLimits } from './group.ts';
 
 export interface ActionStore {
   /** False: the creator has used this request id already. */
-  readonly insert: (row: ActionRow) => Promise<boolean>;
+  readonly insert: (row: NewAction) => Promise<boolean>;
   readonly load: (actionId: string) => Promise<ActionRow | undefined>;
   /** False: the action has ended already, or is gone. */
   readonly save: (change: StateChange) => Promise<boolean>;
@@ -37,11 +38,11 @@ function limits<I>(weigh: (item: I) => number): GroupLimits<I> {
 export function actionStore(db: Db): ActionStore {
   return {
     insert: grouped(
-      async (rows: readonly ActionRow[]) => {
+      async (rows: readonly NewAction[]) => {
         const stored = await insertActions(db, rows);
         return rows.map((row) => stored.has(row.action_id));
       },
-      limits((row) => row.body_length ?? 0),
+      limits((row) => row.body.length + row.details.length),
     ),
     load: grouped(
       async (ids: readonly string[]) => {

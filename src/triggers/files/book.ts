@@ -1,7 +1,7 @@
 // What a file source remembers of its folder: one track per file, and which files are not done yet. Memory only:
 // after a restart the stored events say what was told before. No I/O and no clock of its own.
 import { isDone, isDue, observe, remaining_ms, versionOf, whyWaiting } from './settle.ts';
-import type { Look, SettleRules, Track } from './settle.ts';
+import type { Look, LookSpan, SettleRules, Track } from './settle.ts';
 
 /** A file by its folder (relative to the watched one, '' for itself) and name. */
 export interface FilePlace {
@@ -59,7 +59,7 @@ export function noteFile(
   book: Book,
   place: FilePlace,
   look: Look,
-  now_ms: number,
+  span: LookSpan,
   rules: SettleRules,
 ): boolean {
   const files = book.folders.get(place.folder) ?? new Map<string, Track>();
@@ -67,7 +67,7 @@ export function noteFile(
   const key = identity(place.folder, look);
   // Only the move itself counts: the same file was not under its final name at the look before.
   const renamed = before?.inode !== look.inode && key !== null && book.unfinished.delete(key);
-  const track = observe(before, look, now_ms, renamed);
+  const track = observe(before, look, span, renamed);
   files.set(place.name, track);
   book.folders.set(place.folder, files);
   const path = pathOf(place);

@@ -7,7 +7,7 @@ import { isUtf8 } from 'node:buffer';
 /** Calls to remote or unknown file systems at a time, in the whole process: half of libuv's default 4 threads. */
 const REMOTE_CALLS = 2;
 /** Calls to local file systems at a time, for one batch. */
-const LOCAL_CALLS = 8;
+const LOCAL_CALLS = 16;
 /** A batch in which no call returns for so long is given up. */
 const STALL_MS = 10_000;
 /** Entries of one folder at most. */
@@ -78,10 +78,7 @@ function callAll<T>(
   });
 }
 
-async function callOne<T>(
-  remote: boolean,
-  start: (reply: Reply<T>, beat: () => void) => void,
-): Promise<T> {
+async function callOne<T>(remote: boolean, start: (reply: Reply<T>, beat: () => void) => void): Promise<T> {
   const [result] = await callAll<T>(1, remote, (_, reply, beat) => start(reply, beat));
   if (result instanceof Error) throw result;
   return result as T;
@@ -92,9 +89,7 @@ export function lookAll(
   paths: readonly string[],
   remote: boolean,
 ): Promise<readonly (BigIntStats | NodeJS.ErrnoException)[]> {
-  return callAll(paths.length, remote, (index, reply) =>
-    lstat(paths[index] ?? '', { bigint: true }, reply),
-  );
+  return callAll(paths.length, remote, (index, reply) => lstat(paths[index] ?? '', { bigint: true }, reply));
 }
 
 /** The real path, without symbolic links. Throws the system's error. */

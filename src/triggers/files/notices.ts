@@ -23,8 +23,9 @@ export interface Hints {
 }
 
 export interface Notices {
-  /** Watches these folders from now on and no others. */
-  follow(folders: readonly WatchedFolder[]): void;
+  /** Watches these folders from now on and no others. Answers true when some are new: what changed in them
+   *  before now was not noticed. */
+  follow(folders: readonly WatchedFolder[]): boolean;
   /** The hints since the last call. */
   take(): Hints;
   /** 'on', or why not (all) folders are watched. */
@@ -70,7 +71,9 @@ export function makeNotices(wake: () => void): Notices {
       const names = new Map(wanted.map((one) => [one.folder, one.identity]));
       for (const [folder, one] of watchers) if (names.get(folder) !== one.identity) drop(folder);
       trouble = folders.length > MAX_WATCHED ? `only ${MAX_WATCHED} of ${folders.length} folders` : null;
-      for (const one of wanted) if (!watchers.has(one.folder)) open(one);
+      const fresh = wanted.filter((one) => !watchers.has(one.folder));
+      for (const one of fresh) open(one);
+      return fresh.some((one) => watchers.has(one.folder));
     },
     take() {
       const taken = { places: [...places.values()], all };

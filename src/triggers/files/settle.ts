@@ -12,6 +12,12 @@ export interface Look {
   readonly born_ns: string;
 }
 
+/** The look happened at some moment of this span, by our clock. */
+export interface LookSpan {
+  readonly from_ms: number;
+  readonly to_ms: number;
+}
+
 /** What is remembered of a file between two looks. */
 export interface Track {
   readonly inode: string;
@@ -55,17 +61,21 @@ function sameAs(track: Track, look: Look): boolean {
   );
 }
 
-/** The track after one more look. `renamed` says that this look found it under its final name for the first time. */
-export function observe(before: Track | undefined, look: Look, now_ms: number, renamed = false): Track {
+/**
+ * The track after one more look. A span counts with its late end for the first look and with its early end for a
+ * later one, so that a slow look never makes the time between two looks longer than it was. `renamed` says that
+ * this look found the file under its final name for the first time.
+ */
+export function observe(before: Track | undefined, look: Look, span: LookSpan, renamed = false): Track {
   if (before !== undefined && sameAs(before, look))
-    return { ...before, seen_ms: now_ms, looks: before.looks + 1 };
+    return { ...before, seen_ms: Math.max(before.seen_ms, span.from_ms), looks: before.looks + 1 };
   return {
     inode: look.inode,
     size: look.size,
     mtime_ns: look.mtime_ns,
     ctime_ns: look.ctime_ns,
-    since_ms: now_ms,
-    seen_ms: now_ms,
+    since_ms: span.to_ms,
+    seen_ms: span.to_ms,
     looks: 1,
     renamed,
     stored: before?.stored ?? '',

@@ -1,0 +1,61 @@
+// What a batch scheduler must tell us to be used for blocks: builders of scripts and commands, parsers of what
+// they print. All pure; run-command.ts does the I/O for every one of them.
+
+/** A program and its arguments; never a shell line. */
+export interface Command {
+  readonly argv: readonly [string, ...string[]];
+}
+
+export interface CommandOutput {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** One pilot job to be. */
+export interface BlockSpec {
+  readonly block_id: string;
+  /** What starts an executor on a node: program and arguments. */
+  readonly executor: readonly [string, ...string[]];
+  /** Lines of shell run before it: modules, virtual environments. */
+  readonly worker_init: string;
+  /** Folder of the block's script and log. */
+  readonly dir: string;
+  /** File for everything the block prints. */
+  readonly log_file: string;
+}
+
+/** `unknown` is what the scheduler does not tell of; only the manager decides what that means. */
+export type BlockPhase = 'pending' | 'running' | 'ended' | 'unknown';
+
+export interface BlockReport {
+  readonly phase: BlockPhase;
+  /** The scheduler's own words, when it has some. */
+  readonly words: string;
+}
+
+export interface BatchScheduler {
+  readonly name: string;
+  /** Between two looks at the blocks, in milliseconds. */
+  readonly poll_ms: number;
+  /** Text of the script that is the block. */
+  script(block: BlockSpec): string;
+  /** Submits a script file. */
+  submitCommand(scriptFile: string): Command;
+  /** The native id in what submitting printed. Throws an Error in the scheduler's words. */
+  parseSubmit(output: CommandOutput): string;
+  statusCommand(nativeIds: readonly string[]): Command;
+  /** Reports by native id; ids it does not mention are `unknown`. Throws when the listing failed. */
+  parseStatus(output: CommandOutput, nativeIds: readonly string[]): Map<string, BlockReport>;
+  cancelCommand(nativeIds: readonly string[]): Command;
+}
+
+/** One argument, quoted for a POSIX shell. */
+export function shellQuote(text: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** A command line, quoted for a POSIX shell. */
+export function shellLine(argv: readonly string[]): string {
+  return argv.map(shellQuote).join(' ');
+}
