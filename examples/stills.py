@@ -12,7 +12,7 @@ def analyse_frame(path, preview_dir=None, analysis=None, frame=0, use_numpy=True
     Reads miniCBF (byte offset), TIFF, EDF, SMV, NumPy .npz and HDF5, also inside gzip or bzip2; `frame` picks
     one of a file that holds several. Answers a dict that JSON can carry: `spots` is how many were found,
     `strongest` up to 50 of them as [x, y, intensity]: pixels (the centre of the first is 0, 0) and counts
-    above the background. mean, median and max are of the good pixels, `masked` and `saturated` count the rest;
+    above the background. mean, median and max are of the good pixels, masked and saturated count the rest;
     `ring_pixels` stand out in lines, as powder rings do. Spacings (d) and the wavelength are in angstrom.
 
     With `preview_dir` it also draws a PNG with the spots marked, named in `preview`. With `analysis` as well

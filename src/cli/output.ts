@@ -40,7 +40,7 @@ export interface Output {
   readonly now: () => number;
 }
 
-const GOOD = new Set(['success', 'SUCCEEDED', 'online', 'ok', 'active', 'started']);
+const GOOD = new Set(['success', 'SUCCEEDED', 'online', 'ok', 'active', 'fired']);
 const BAD = new Set(['failed', 'FAILED', 'offline', 'fail', 'revoked', 'expired', 'error']);
 const BUSY = new Set(['running', 'ACTIVE']);
 

@@ -1,10 +1,18 @@
 // Tasks as callers see them: submit, look, wait, cancel. Checks who may, then leaves the work to the dispatcher.
 import type { Chance } from '../clock.ts';
 import type { Db } from '../db/connect.ts';
-import { groupOwner, listChunks, loadGroup, type ChunkFilter } from '../db/tasks.ts';
+import {
+  countGroup,
+  groupOwner,
+  listChunks,
+  loadGroup,
+  openOfGroup,
+  type ChunkFilter,
+  type GroupCounts,
+} from '../db/tasks.ts';
 import type { Dispatcher } from '../dispatcher/index.ts';
 import { Fault } from '../errors.ts';
-import { isUuid } from '../ids.ts';
+import { isUuid, taskId } from '../ids.ts';
 import type { TaskOptions } from '../protocol/messages.ts';
 import { checkPermitted, usableEndpoint, usableFunction, type Caller } from './access.ts';
 import { detailsOf, detailsOfChunks, type TaskDetail } from './views.ts';
@@ -38,6 +46,15 @@ export interface TaskService {
   get(caller: Caller, taskId: string, wait_ms: number, signal?: AbortSignal): Promise<TaskDetail>;
   /** Tasks of a group; throws Fault task_group_not_found. */
   group(caller: Caller, groupId: string): Promise<TaskDetail[]>;
+  /** How far a group is, waiting up to `wait_ms` for its end. */
+  progress(caller: Caller, groupId: string, wait_ms: number, signal?: AbortSignal): Promise<GroupCounts>;
+  /** Details of tasks just submitted here, in order, waiting up to `wait_ms` until all have ended. */
+  await(
+    caller: Caller,
+    taskIds: readonly string[],
+    wait_ms: number,
+    signal?: AbortSignal,
+  ): Promise<TaskDetail[]>;
   list(filter: ChunkFilter): Promise<TaskDetail[]>;
   /** Ends the caller's tasks; answers those that this call ended. */
   cancel(caller: Caller & { readonly username?: string }, taskIds: readonly string[]): Promise<string[]>;
@@ -103,12 +120,20 @@ export function makeTaskService(deps: {
     passed.note(key);
   };
 
-  const checkGroup = async (caller: Caller, groupId: string): Promise<void> => {
-    const owner = isUuid(groupId) ? await groupOwner(db, groupId) : undefined;
-    if (owner === caller.identity) return;
-    throw new Fault('task_group_not_found', `Task Group ${groupId.slice(0, 80)} could not be resolved`, {
+  const noGroup = (groupId: string): Fault =>
+    new Fault('task_group_not_found', `Task Group ${groupId.slice(0, 80)} could not be resolved`, {
       args: [groupId],
     });
+
+  const checkGroup = async (caller: Caller, groupId: string): Promise<void> => {
+    const owner = isUuid(groupId) ? await groupOwner(db, groupId) : undefined;
+    if (owner !== caller.identity) throw noGroup(groupId);
+  };
+
+  /** A keyed submission may name a group that is not there yet; nobody may name another's. */
+  const checkGroupToUse = async (caller: Caller, groupId: string, mayBeNew: boolean): Promise<void> => {
+    const owner = isUuid(groupId) ? await groupOwner(db, groupId) : null;
+    if (owner !== caller.identity && !(mayBeNew && owner === undefined)) throw noGroup(groupId);
   };
 
   const find = async (caller: Caller, taskIds: readonly string[]): Promise<Map<string, TaskDetail>> => {
@@ -121,8 +146,9 @@ export function makeTaskService(deps: {
     async submit(caller, request) {
       checkSizes(request);
       for (const call of request.calls) await checkMay(caller, request.endpoint_id, call.function_id);
-      if (request.task_group_id !== undefined && request.key === undefined)
-        await checkGroup(caller, request.task_group_id);
+      if (request.task_group_id !== undefined) {
+        await checkGroupToUse(caller, request.task_group_id, request.key !== undefined);
+      }
       const task_group_id = request.task_group_id ?? chance.uuid();
       const task_ids = await dispatcher.submit(
         request.calls.map((call) => ({
@@ -145,7 +171,7 @@ export function makeTaskService(deps: {
       const first = (await find(caller, [taskId])).get(taskId);
       if (first === undefined) throw missing;
       if (first.done || wait_ms <= 0) return first;
-      await dispatcher.waitFor([taskId], wait_ms, signal);
+      await dispatcher.waitFor([taskId], wait_ms, { signal });
       const second = (await find(caller, [taskId])).get(taskId);
       if (second === undefined) throw missing;
       return second;
@@ -153,6 +179,24 @@ export function makeTaskService(deps: {
     async group(caller, groupId) {
       await checkGroup(caller, groupId);
       return detailsOfChunks(db, await loadGroup(db, groupId));
+    },
+    async progress(caller, groupId, wait_ms, signal) {
+      await checkGroup(caller, groupId);
+      if (wait_ms > 0) {
+        const open = await openOfGroup(db, groupId);
+        const ids = open.flatMap((chunk) =>
+          Array.from({ length: chunk.tasks }, (_, index) => index)
+            .filter((index) => chunk.done[index] !== '1')
+            .map((index) => taskId(chunk.id, index)),
+        );
+        if (ids.length > 0) await dispatcher.waitFor(ids, wait_ms, { signal });
+      }
+      return countGroup(db, groupId);
+    },
+    async await(caller, taskIds, wait_ms, signal) {
+      await dispatcher.waitFor(taskIds, wait_ms, { signal, fresh: true });
+      const found = await find(caller, taskIds);
+      return taskIds.flatMap((id) => found.get(id) ?? []);
     },
     list: async (filter) => detailsOfChunks(db, await listChunks(db, filter)),
     async cancel(caller, taskIds) {

@@ -97,3 +97,11 @@ export async function revokeToken(sql: Sql, id: string, userId: string | null): 
   );
   return rows.length > 0;
 }
+
+/** A user by id. */
+export async function findUser(sql: Sql, id: string): Promise<UserRow | undefined> {
+  const rows = await sql.named<UserRow>('user_find', 'SELECT id, username, groups FROM users WHERE id = $1', [
+    id,
+  ]);
+  return rows[0];
+}

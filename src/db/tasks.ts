@@ -202,6 +202,33 @@ export function loadChunks(sql: Sql, ids: readonly string[]): Promise<ChunkRow[]
   );
 }
 
+export interface GroupCounts {
+  readonly tasks: number;
+  readonly done: number;
+  readonly failed: number;
+}
+
+/** How far a task group is. */
+export async function countGroup(sql: Sql, groupId: string): Promise<GroupCounts> {
+  const rows = await sql.named<GroupCounts>(
+    'group_count',
+    `SELECT coalesce(sum(tasks), 0)::int AS tasks, coalesce(sum(bit_count(done)), 0)::int AS done,
+       coalesce(sum(bit_count(failed)), 0)::int AS failed FROM chunks WHERE task_group_id = $1`,
+    [groupId],
+  );
+  return rows[0] ?? { tasks: 0, done: 0, failed: 0 };
+}
+
+/** Ids of a group's tasks that have not ended. */
+export async function openOfGroup(
+  sql: Sql,
+  groupId: string,
+): Promise<{ id: string; tasks: number; done: string }[]> {
+  return sql.query(`SELECT id, tasks, done FROM chunks WHERE task_group_id = $1 AND state <> 'done'`, [
+    groupId,
+  ]);
+}
+
 /** Every chunk of a task group, oldest first. */
 export function loadGroup(sql: Sql, groupId: string): Promise<ChunkRow[]> {
   return sql.query<ChunkRow>(

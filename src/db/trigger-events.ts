@@ -206,7 +206,7 @@ export async function closeRuns(db: Sql, triggerId: string, runIds: readonly str
 export async function hasWaiting(db: Sql, triggerId: string, limit: number): Promise<boolean> {
   const rows = await db.query<{ more: boolean }>(
     `SELECT count(*) > $2 AS more FROM (SELECT 1 FROM trigger_events
-       WHERE trigger_id = $1 AND decision IS NULL LIMIT $2 + 1) AS some`,
+       WHERE trigger_id = $1 AND decision IS NULL LIMIT $2 + 1) AS few`,
     [triggerId, limit],
   );
   return rows[0]?.more ?? false;

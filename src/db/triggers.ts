@@ -94,7 +94,7 @@ export function triggerFigures(db: Sql, ids: readonly string[]): Promise<Trigger
     `SELECT t.id, t.fired, t.filtered, t.paused, t.failed, t.last_fired_at, t.health, t.health_at,
        EXISTS (SELECT 1 FROM trigger_hosts h WHERE h.id = t.lease_holder AND h.alive_until > now()) AS led,
        (SELECT count(*) FROM (SELECT 1 FROM trigger_events e
-          WHERE e.trigger_id = t.id AND e.decision IS NULL LIMIT 100000) AS some) AS waiting,
+          WHERE e.trigger_id = t.id AND e.decision IS NULL LIMIT 100000) AS few) AS waiting,
        (SELECT e.stored_at FROM trigger_events e
           WHERE e.trigger_id = t.id AND e.decision IS NULL ORDER BY e.seq LIMIT 1) AS oldest_waiting_at,
        (SELECT e.stored_at FROM trigger_events e

@@ -27,6 +27,12 @@ const DONE_CHANNEL = 'chunks_done';
 const CANCEL_CHANNEL = 'tasks_cancel';
 const KEYS_CHANNEL = 'endpoint_keys';
 
+export interface WaitOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** The tasks were submitted here a moment ago: what ended since is remembered, the rows need no look first. */
+  readonly fresh?: boolean;
+}
+
 export interface Dispatcher extends Submitter {
   readonly service_id: string;
   readonly link: { readonly address: string; readonly server_key: string };
@@ -36,7 +42,7 @@ export interface Dispatcher extends Submitter {
   /** Ends tasks now: their results say who cancelled them; running ones are killed. Answers those it ended. */
   cancel(taskIds: readonly string[], by: string): Promise<string[]>;
   /** Resolves true when all tasks ended, false after the time. */
-  waitFor(taskIds: readonly string[], timeout_ms: number, signal?: AbortSignal): Promise<boolean>;
+  waitFor(taskIds: readonly string[], timeout_ms: number, options?: WaitOptions): Promise<boolean>;
   /** An endpoint's key was added or removed, here; tells the other services too. */
   keysChanged(deletedEndpoint?: string): Promise<void>;
   close(): Promise<void>;
@@ -197,7 +203,7 @@ export async function openDispatcher(options: DispatcherOptions): Promise<Dispat
     sessionOf: (endpointId) => links.sessionOf(endpointId),
     submit: (submissions) => submitter.submit(submissions),
     cancel,
-    waitFor: (taskIds, timeout_ms, signal) => waitForTasks(db, waiters, taskIds, timeout_ms, signal),
+    waitFor: (taskIds, timeout_ms, options) => waitForTasks(db, waiters, taskIds, timeout_ms, options),
     async keysChanged(deletedEndpoint) {
       await links.reloadKeys();
       if (deletedEndpoint !== undefined)
@@ -221,7 +227,7 @@ async function waitForTasks(
   waiters: Waiters,
   taskIds: readonly string[],
   timeout_ms: number,
-  signal?: AbortSignal,
+  { signal, fresh = false }: WaitOptions = {},
 ): Promise<boolean> {
   const LOOK_AGAIN_MS = 2_000;
   let heard = (): void => undefined;
@@ -237,8 +243,8 @@ async function waitForTasks(
   const left = (): number => timeout_ms - Number(process.hrtime.bigint() - started) / 1e6;
   try {
     if (watch.open.size === 0) return true;
-    for (;;) {
-      await look();
+    for (let turn = 0; ; turn++) {
+      if (turn > 0 || !fresh) await look();
       if (done || left() <= 0 || signal?.aborted === true) return done;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.min(LOOK_AGAIN_MS, Math.max(0, left())));

@@ -1,6 +1,6 @@
 // Who waits for which tasks in this process. Ends arrive as hints from the settling code or, from other
 // services, as notifications; a waiter never trusts silence and looks at the rows itself now and then.
-import { indexesOf } from '../db/mask.ts';
+import { hasBit, indexesOf } from '../db/mask.ts';
 import { taskPlace } from '../ids.ts';
 
 export interface TaskWatch {
@@ -17,8 +17,25 @@ export interface Waiters {
   ended(chunk: string, mask: string): void;
 }
 
+/** Chunks whose ends are remembered: a task may end before its submitter has begun to wait. */
+const REMEMBERED_CHUNKS = 5_000;
+
 export function makeWaiters(): Waiters {
   const byChunk = new Map<string, Set<TaskWatch>>();
+  const recent = new Map<string, string[]>();
+
+  const remember = (chunk: string, mask: string): void => {
+    const masks = recent.get(chunk) ?? [];
+    masks.push(mask);
+    recent.set(chunk, masks);
+    if (recent.size <= REMEMBERED_CHUNKS) return;
+    for (const oldest of recent.keys()) {
+      recent.delete(oldest);
+      break;
+    }
+  };
+  const hasEnded = (chunk: string, index: number): boolean =>
+    recent.get(chunk)?.some((mask) => hasBit(mask, index)) === true;
 
   const drop = (watch: TaskWatch, chunk: string): void => {
     watch.open.delete(chunk);
@@ -32,7 +49,7 @@ export function makeWaiters(): Waiters {
       const open = new Map<string, Set<number>>();
       for (const id of taskIds) {
         const place = taskPlace(id);
-        if (place === null) continue;
+        if (place === null || hasEnded(place.chunk, place.index)) continue;
         const indexes = open.get(place.chunk) ?? new Set();
         indexes.add(place.index);
         open.set(place.chunk, indexes);
@@ -43,12 +60,14 @@ export function makeWaiters(): Waiters {
         watches.add(watch);
         byChunk.set(chunk, watches);
       }
+      if (open.size === 0) queueMicrotask(onDone);
       return watch;
     },
     unwatch(watch) {
       for (const chunk of [...watch.open.keys()]) drop(watch, chunk);
     },
     ended(chunk, mask) {
+      remember(chunk, mask);
       const watches = byChunk.get(chunk);
       if (watches === undefined) return;
       const indexes = indexesOf(mask);

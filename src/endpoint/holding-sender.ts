@@ -16,7 +16,8 @@ export function makeHoldingSender(offer: (frames: readonly Uint8Array[]) => bool
   let bytes = 0;
   let timer: NodeJS.Timeout | null = null;
 
-  const sizeOf = (frames: readonly Uint8Array[]): number => frames.reduce((sum, frame) => sum + frame.byteLength, 0);
+  const sizeOf = (frames: readonly Uint8Array[]): number =>
+    frames.reduce((sum, frame) => sum + frame.byteLength, 0);
 
   const again = (): void => {
     timer = null;

@@ -30,7 +30,10 @@ export function processStart(pid: number): string | null {
     }
   }
   try {
-    const text = execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', timeout: 5_000 });
+    const text = execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], {
+      encoding: 'utf8',
+      timeout: 5_000,
+    });
     return text.trim() === '' ? null : text.trim().replaceAll(/\s+/g, '_');
   } catch {
     return null;

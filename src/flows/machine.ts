@@ -156,6 +156,15 @@ function visitOf(draft: Draft): Visit {
   };
 }
 
+/** Is the input itself the result, and does it go to a `_private…` place? Then it is not shown either. */
+function isWrittenInPrivate(state: FlowState, outcome: Outcome): boolean {
+  return (
+    outcome.kind === 'result' &&
+    state.resultPath !== null &&
+    keysOf(state.resultPath).some((key) => String(key).startsWith('_private'))
+  );
+}
+
 function enter(draft: Draft, state: FlowState): void {
   draft.place = { ...draft.place, visit: draft.place.visit + 1 };
   const about = { state_name: state.name, state_type: state.type };
@@ -178,7 +187,11 @@ function enter(draft: Draft, state: FlowState): void {
     started({});
     throw error;
   }
-  started(entry.input === undefined ? {} : { input: redact(entry.input, entry.hidden ?? []) });
+  started(
+    entry.input === undefined || isWrittenInPrivate(state, entry.outcome)
+      ? {}
+      : { input: redact(entry.input, entry.hidden ?? []) },
+  );
   apply(draft, state, entry.outcome);
 }
 

@@ -292,14 +292,14 @@ export const compute: ActionProvider = {
         minItems: 1,
         maxItems: MAX_TASKS,
         description: 'What runs there, all at once.',
+        // Few properties: each costs time for each of thousands of tasks. The provider's own check does the rest.
         items: {
           type: 'object',
+          description: 'Version 2 spells endpoint, function or func, and payload, in each task too.',
           properties: {
             function_id: { ...UUID_TEXT, description: 'A registered function.' },
-            ...ARGUMENTS,
-            endpoint: { ...UUID_TEXT, description: 'Version 2: where this task runs.' },
-            function: { ...UUID_TEXT, description: 'Version 2: the function.' },
-            func: { ...UUID_TEXT, description: 'Version 2: the function.' },
+            args: ARGUMENTS.args,
+            kwargs: ARGUMENTS.kwargs,
           },
         },
       },

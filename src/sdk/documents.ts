@@ -204,14 +204,50 @@ export interface TriggerView {
   readonly kind: string;
   readonly config: JsonObject;
   readonly flow_id: string;
-  readonly label?: string | null;
+  readonly state: 'active' | 'paused';
+  readonly input: JsonObject;
+  readonly label: string;
   readonly created_at: string;
+  /** Counts of its events by decision, and times of the last ones. */
+  readonly stats: {
+    readonly events: number;
+    readonly fired: number;
+    readonly waiting: number;
+    readonly failed: number;
+    readonly last_event_at: string | null;
+    readonly last_fired_at: string | null;
+    readonly [name: string]: number | string | null;
+  };
+  /** What the source says of itself: why it fired or not yet, the next tick, trouble. */
+  readonly health: JsonObject;
+  /** Of a webhook: where to post without a token; the secret in it is shown once, when it is made. */
+  readonly hook?: { readonly path: string; readonly signed: boolean };
   readonly [key: string]: unknown;
 }
 
+export type TriggerDecision = 'waiting' | 'fired' | 'filtered' | 'paused' | 'failed';
+
 export interface TriggerEvent {
-  readonly id: string;
+  readonly event_id: string;
+  readonly type: string;
+  readonly subject: string | null;
+  readonly stored_at: string;
+  readonly decision: TriggerDecision;
+  readonly decided_at: string | null;
+  readonly reason: string | null;
+  readonly run_id: string | null;
+  /** The CloudEvents envelope. */
+  readonly event: JsonObject;
   readonly [key: string]: unknown;
+}
+
+export interface FireReceipt {
+  readonly event_id: string;
+  readonly decision: TriggerDecision;
+  readonly run_id: string | null;
+  /** It was stored before; nothing new happened. */
+  readonly duplicate: boolean;
+  readonly reason: string | null;
 }
 
 export interface ProviderDescription {

@@ -13,6 +13,8 @@ const OPEN_BODY_BYTES = 1024 * 1024;
 export interface Mount {
   readonly at: string;
   readonly router: Router;
+  /** The router reads bodies itself, as bytes say: webhooks carry any type and signatures cover bytes. */
+  readonly readsBodies?: boolean;
 }
 
 /** The dialect in which errors before any route are answered. */
@@ -36,12 +38,16 @@ export function makeApp(mounts: readonly Mount[], log: Logger): Express {
   // Clients of these protocols send JSON under every Content-Type, or none.
   const large = express.json({ limit: BODY_BYTES, type: () => true });
   const small = express.json({ limit: OPEN_BODY_BYTES, type: () => true });
-  app.use((request, response, next) => {
+  app.use((request, _response, next) => {
     stripAuthority(request);
+    next();
+  });
+  for (const mount of mounts) if (mount.readsBodies === true) app.use(mount.at, mount.router);
+  app.use((request, response, next) => {
     const parse = request.headers.authorization === undefined ? small : large;
     parse(request, response, next);
   });
-  for (const mount of mounts) app.use(mount.at, mount.router);
+  for (const mount of mounts) if (mount.readsBodies !== true) app.use(mount.at, mount.router);
   app.use((request, response) => {
     const fault = new Fault(
       'route_not_found',

@@ -1,4 +1,5 @@
 // Z85 (ZeroMQ RFC 32): four bytes as five printable characters. CURVE keys are written this way.
+import type { KeyPair } from './link.ts';
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#';
 
@@ -17,4 +18,11 @@ export function encodeZ85(bytes: Uint8Array): string {
 /** Is it the text of a 32-byte key? */
 export function isZ85Key(text: unknown): text is string {
   return typeof text === 'string' && text.length === 40 && [...text].every((char) => ALPHABET.includes(char));
+}
+
+/** Is it a pair of such keys? */
+export function isKeyPair(value: unknown): value is KeyPair {
+  if (typeof value !== 'object' || value === null) return false;
+  const { publicKey, secretKey } = value as Partial<KeyPair>;
+  return isZ85Key(publicKey) && isZ85Key(secretKey);
 }

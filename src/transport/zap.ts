@@ -11,7 +11,10 @@ export interface ZapHandler {
 }
 
 /** Answers handshakes in `context` until closed; `allow` gets the peer's public key, z85. */
-export async function startZapHandler(context: Context, allow: (publicKey: string) => boolean): Promise<ZapHandler> {
+export async function startZapHandler(
+  context: Context,
+  allow: (publicKey: string) => boolean,
+): Promise<ZapHandler> {
   const socket = new Reply({ context, linger: 0 });
   await socket.bind(ADDRESS);
   void answer(socket, allow);

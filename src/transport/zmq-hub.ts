@@ -74,7 +74,8 @@ class ZmqHub implements Hub {
   async close(): Promise<void> {
     if (this.#closed) return;
     const deadline = Date.now() + LINGER_MS;
-    while (this.#peers.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, retryAfter_ms(0)));
+    while (this.#peers.size > 0 && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, retryAfter_ms(0)));
     this.#closed = true;
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#socket.close();
@@ -118,7 +119,7 @@ class ZmqHub implements Hub {
     this.#writing = true;
     let written = 0;
     try {
-      for (let sent = true; sent && !this.#closed; ) {
+      for (let sent = true; sent && !this.#closed;) {
         sent = false;
         for (const peer of this.#peers.values()) {
           if (peer.blocked || !(await this.#writeOne(peer))) continue;

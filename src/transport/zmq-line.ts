@@ -84,7 +84,10 @@ class ZmqLine implements Line {
       this.#onRefused(socket, `it breaks the rules of the handshake (${error.message})`);
     });
     events.on('handshake:error:other', () => {
-      this.#onRefused(socket, 'it ends the handshake: most likely the server key we were given is not its key');
+      this.#onRefused(
+        socket,
+        'it ends the handshake: most likely the server key we were given is not its key',
+      );
     });
     socket.connect(address);
     void this.#read(socket);

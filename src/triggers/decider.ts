@@ -135,94 +135,114 @@ function settle(start: Start, outcome: StartRunOutcome | undefined): Decided | P
   };
 }
 
-export function makeDecider({ db, host, ports, log, notify }: DeciderOptions): Decider {
-  const rules = new Map<string, Compiled>();
-  let loop: Loop | null = null;
+interface State {
+  readonly options: DeciderOptions;
+  readonly rules: Map<string, Compiled>;
+  loop: Loop | null;
+}
 
-  const compile = async (ids: ReadonlySet<string>): Promise<void> => {
-    if (rules.size > MAX_RULES) rules.clear();
-    const missing = [...ids].filter((id) => !rules.has(id));
-    if (missing.length === 0) return;
-    for (const row of await triggersByIds(db, missing)) {
-      const rule = { ...row, input: row.input as JsonObject, filter: row.filter as EventFilter | null };
-      rules.set(row.id, { row, match: makeMatcher(rule, KINDS.get(row.kind)?.declines) });
-    }
+async function compile(state: State, ids: ReadonlySet<string>): Promise<void> {
+  const { rules, options } = state;
+  if (rules.size > MAX_RULES) rules.clear();
+  const missing = [...ids].filter((id) => !rules.has(id));
+  if (missing.length === 0) return;
+  for (const row of await triggersByIds(options.db, missing)) {
+    const rule = { ...row, input: row.input as JsonObject, filter: row.filter as EventFilter | null };
+    rules.set(row.id, { row, match: makeMatcher(rule, KINDS.get(row.kind)?.declines) });
+  }
+}
+
+/** How many runs each trigger that limits them may start now. */
+async function rooms({ db, host, ports }: DeciderOptions): Promise<Map<string, number>> {
+  const room = new Map<string, number>();
+  if (ports.activeRuns === undefined) return room;
+  for (const limited of await limitedTriggers(db, host)) {
+    const active = new Set(await ports.activeRuns(limited.open_runs));
+    const ended = limited.open_runs.filter((id) => !active.has(id));
+    if (ended.length > 0) await closeRuns(db, limited.id, ended);
+    room.set(limited.id, Math.max(0, Math.min(BATCH, limited.max_in_flight - active.size)));
+  }
+  return room;
+}
+
+function judge(waiting: WaitingEvent, rule: Compiled): Decided | Start {
+  if (waiting.while_paused)
+    return decided(waiting, 'paused', { reason: 'The trigger was paused when the event came.' });
+  const event = waiting.event as unknown as CloudEvent;
+  const verdict = rule.match(event, waiting.by_hand);
+  if (verdict.is !== 'start') return decided(waiting, verdict.is, { reason: verdict.reason });
+  const request: StartRunRequest = {
+    owner: rule.row.owner,
+    flow_id: rule.row.flow_id,
+    request_id: requestIdOf(waiting.trigger_id, event),
+    label: verdict.label,
+    body: verdict.body,
+    tags: [`trigger:${rule.row.name}`],
   };
-  /** How many runs each limited trigger may start now. */
-  const rooms = async (): Promise<Map<string, number>> => {
-    const room = new Map<string, number>();
-    if (ports.activeRuns === undefined) return room;
-    for (const limited of await limitedTriggers(db, host)) {
-      const active = new Set(await ports.activeRuns(limited.open_runs));
-      const ended = limited.open_runs.filter((id) => !active.has(id));
-      if (ended.length > 0) await closeRuns(db, limited.id, ended);
-      room.set(limited.id, Math.max(0, Math.min(BATCH, limited.max_in_flight - active.size)));
-    }
-    return room;
-  };
-  const judge = (waiting: WaitingEvent, rule: Compiled): Decided | Start => {
-    if (waiting.while_paused)
-      return decided(waiting, 'paused', { reason: 'The trigger was paused when the event came.' });
-    const event = waiting.event as unknown as CloudEvent;
-    const verdict = rule.match(event, waiting.by_hand);
-    if (verdict.is !== 'start') return decided(waiting, verdict.is, { reason: verdict.reason });
-    const request: StartRunRequest = {
-      owner: rule.row.owner,
-      flow_id: rule.row.flow_id,
-      request_id: requestIdOf(waiting.trigger_id, event),
-      label: verdict.label,
-      body: verdict.body,
-      tags: [`trigger:${rule.row.name}`],
-    };
-    return { waiting, row: rule.row, request };
-  };
-  const write = async (
-    results: readonly (Decided | Postponed)[],
-    batch: readonly WaitingEvent[],
-  ): Promise<void> => {
-    const final = results.filter((one): one is Decided => 'decision' in one);
-    const later = results.filter((one): one is Postponed => 'delay_s' in one);
-    const written = final.length === 0 ? [] : await decideEvents(db, final);
-    if (later.length > 0) await postponeEvents(db, later);
-    const mine = new Set(written.map((one) => `${one.trigger_id}:${one.seq}`));
-    const events = new Map(batch.map((one) => [`${one.trigger_id}:${one.seq}`, one.event.id as string]));
-    for (const one of final) {
-      const key = `${one.trigger_id}:${one.seq}`;
-      if (mine.has(key)) notify({ is: 'decided', event_id: events.get(key) ?? '', ...one });
-    }
-  };
-  const turn = async (): Promise<boolean> => {
-    const room = await rooms();
-    const batch = await waitingEvents(db, host, BATCH, room);
-    if (batch.length === 0) return false;
-    await compile(new Set(batch.map((one) => one.trigger_id)));
-    const results: (Decided | Postponed)[] = [];
-    const starts: Start[] = [];
-    for (const waiting of batch) {
-      const rule = rules.get(waiting.trigger_id);
-      if (rule === undefined) continue;
-      const verdict = judge(waiting, rule);
-      if ('request' in verdict) starts.push(verdict);
-      else results.push(verdict);
-    }
-    const outcomes = await startAll(
-      ports,
-      starts.map((start) => start.request),
-    );
-    starts.forEach((start, i) => results.push(settle(start, outcomes[i])));
-    await write(results, batch);
-    // What was put off waits for its time; behind a full batch there may be more.
-    return batch.length >= BATCH && results.some((one) => 'decision' in one);
-  };
+  return { waiting, row: rule.row, request };
+}
+
+function keyOf(one: { readonly trigger_id: string; readonly seq: number }): string {
+  return `${one.trigger_id}:${one.seq}`;
+}
+
+async function write(
+  { db, notify }: DeciderOptions,
+  results: readonly (Decided | Postponed)[],
+  batch: readonly WaitingEvent[],
+): Promise<void> {
+  const final = results.filter((one): one is Decided => 'decision' in one);
+  const later = results.filter((one): one is Postponed => 'delay_s' in one);
+  const written = final.length === 0 ? [] : await decideEvents(db, final);
+  if (later.length > 0) await postponeEvents(db, later);
+  const mine = new Set(written.map(keyOf));
+  const ids = new Map(batch.map((one) => [keyOf(one), one.event.id as string]));
+  for (const one of final) {
+    if (!mine.has(keyOf(one))) continue;
+    const { trigger_id, decision, run_id, reason } = one;
+    notify({ is: 'decided', trigger_id, event_id: ids.get(keyOf(one)) ?? '', decision, run_id, reason });
+  }
+}
+
+/** One batch. Answers true when there may be more behind it. */
+async function turn(state: State): Promise<boolean> {
+  const { options, rules } = state;
+  const batch = await waitingEvents(options.db, options.host, BATCH, await rooms(options));
+  if (batch.length === 0) return false;
+  await compile(state, new Set(batch.map((one) => one.trigger_id)));
+  const results: (Decided | Postponed)[] = [];
+  const starts: Start[] = [];
+  for (const waiting of batch) {
+    const rule = rules.get(waiting.trigger_id);
+    if (rule === undefined) continue;
+    const verdict = judge(waiting, rule);
+    if ('request' in verdict) starts.push(verdict);
+    else results.push(verdict);
+  }
+  const requests = starts.map((start) => start.request);
+  const outcomes = requests.length === 0 ? [] : await startAll(options.ports, requests);
+  starts.forEach((start, i) => results.push(settle(start, outcomes[i])));
+  await write(options, results, batch);
+  // What was put off waits for its time; behind a full batch there may be more.
+  return batch.length >= BATCH && results.some((one) => 'decision' in one);
+}
+
+export function makeDecider(options: DeciderOptions): Decider {
+  const state: State = { options, rules: new Map(), loop: null };
   return {
     start() {
-      loop ??= startLoop({ name: 'trigger-decider', interval_ms: SWEEP_MS, log, turn });
+      state.loop ??= startLoop({
+        name: 'trigger-decider',
+        interval_ms: SWEEP_MS,
+        log: options.log,
+        turn: () => turn(state),
+      });
     },
     async stop() {
-      const ending = loop;
-      loop = null;
-      await ending?.stop();
+      const { loop } = state;
+      state.loop = null;
+      await loop?.stop();
     },
-    wake: () => loop?.wake(),
+    wake: () => state.loop?.wake(),
   };
 }

@@ -66,7 +66,7 @@ const DEFAULT_INPUT: JsonObject = { 'event.$': '$.event' };
 const DEFAULT_LABEL = '{trigger.name} {subject}';
 
 function validate(value: unknown, schema: JsonObject, at: readonly string[]): void {
-  const { errors } = new Validator().validate(value, schema as object);
+  const { errors } = new Validator().validate(value, schema);
   if (errors.length === 0) return;
   const items: FaultItem[] = errors.slice(0, 20).map((error) => ({
     loc: [...at, ...error.path],

@@ -56,99 +56,131 @@ interface Failure {
   readonly retry_ms: number;
 }
 
-export function makeSources(options: SourcesOptions): Sources {
-  const { db, host, log, elapsed } = options;
-  const running = new Map<string, Running>();
-  const failures = new Map<string, Failure>();
-  let led: ReadonlySet<string> = new Set();
-  let loop: Loop | null = null;
-  let health_saved_ms = 0;
+interface State {
+  readonly options: SourcesOptions;
+  readonly running: Map<string, Running>;
+  readonly failures: Map<string, Failure>;
+  led: ReadonlySet<string>;
+  loop: Loop | null;
+  health_saved_ms: number;
+}
 
-  const contextOf = (row: TriggerRow, entry: () => Running | undefined, abort: AbortController) => {
-    const context: SourceContext = {
-      trigger_id: row.id,
-      created_at: row.created_at.getTime(),
-      log: log.child({ trigger_id: row.id }),
-      now: options.now,
-      elapsed,
-      watch_roots: options.watch_roots,
-      emit: (events, cursor) => options.store.fromSource(row.id, events, cursor ?? null, abort.signal),
-      stored: (ids) => storedIds(db, row.id, ids),
-      loadCursor: () => cursorOf(db, row.id) as Promise<JsonObject | null>,
-      report: (health) => {
-        const mine = entry();
-        if (mine !== undefined) mine.health = health;
-        failures.delete(row.id);
-      },
-      signal: abort.signal,
-    };
-    return context;
+function contextOf(state: State, row: TriggerRow, signal: AbortSignal): SourceContext {
+  const { db, log, store, now, elapsed, watch_roots } = state.options;
+  return {
+    trigger_id: row.id,
+    created_at: row.created_at.getTime(),
+    log: log.child({ trigger_id: row.id }),
+    now,
+    elapsed,
+    watch_roots,
+    emit: (events, cursor) => store.fromSource(row.id, events, cursor ?? null, signal),
+    stored: (ids) => storedIds(db, row.id, ids),
+    loadCursor: () => cursorOf(db, row.id) as Promise<JsonObject | null>,
+    report(health) {
+      const mine = state.running.get(row.id);
+      if (mine !== undefined) mine.health = health;
+      state.failures.delete(row.id);
+    },
+    signal,
   };
-  const failed = (id: string, error: unknown): void => {
-    const count = (failures.get(id)?.count ?? 0) + 1;
-    const retry_ms = elapsed() + Math.min(60_000, 1_000 * 2 ** Math.min(count, 6));
-    failures.set(id, { error: messageOf(error), count, retry_ms });
-    log.warn({ err: error, trigger_id: id }, 'a trigger source ended; it is started again');
+}
+
+function noteFailure(state: State, id: string, error: unknown): void {
+  const count = (state.failures.get(id)?.count ?? 0) + 1;
+  const retry_ms = state.options.elapsed() + Math.min(60_000, 1_000 * 2 ** Math.min(count, 6));
+  state.failures.set(id, { error: messageOf(error), count, retry_ms });
+  state.options.log.warn({ err: error, trigger_id: id }, 'a trigger source ended; it is started again');
+}
+
+function begin(state: State, row: TriggerRow, run: NonNullable<TriggerKind['run']>): void {
+  const abort = new AbortController();
+  const ended = (error: unknown): void => {
+    if (!abort.signal.aborted) noteFailure(state, row.id, error);
+    state.running.delete(row.id);
+    state.loop?.wake();
   };
-  const begin = (row: TriggerRow, run: NonNullable<TriggerKind['run']>): void => {
-    const abort = new AbortController();
-    const context = contextOf(row, () => running.get(row.id), abort);
-    const done = run(row.config as JsonObject, context)
-      .then(
-        () => (abort.signal.aborted ? undefined : failed(row.id, new Error('it ended by itself'))),
-        (error: unknown) => (abort.signal.aborted ? undefined : failed(row.id, error)),
-      )
-      .then(() => {
-        running.delete(row.id);
-        loop?.wake();
-      });
-    running.set(row.id, { abort, done, health: { state: 'starting' } });
-  };
-  const startMissing = async (ids: readonly string[]): Promise<void> => {
-    const due = ids.filter((id) => !running.has(id) && (failures.get(id)?.retry_ms ?? 0) <= elapsed());
-    if (due.length === 0) return;
-    for (const row of await triggersByIds(db, due)) {
-      const run = KINDS.get(row.kind)?.run;
-      if (run !== undefined && row.state === 'active' && loop !== null) begin(row, run);
-    }
-  };
-  const tellHealth = async (): Promise<void> => {
-    if (elapsed() - health_saved_ms < HEALTH_MS || running.size === 0) return;
-    health_saved_ms = elapsed();
-    await saveHealth(db, host, new Map([...running].map(([id, one]) => [id, one.health])));
-  };
-  const turn = async (): Promise<void> => {
-    const triggers = await renewLeases(db, host, ALIVE_S);
-    const before = led;
-    led = new Set(triggers.map((one) => one.id));
-    const active = new Set(triggers.filter((one) => one.state === 'active').map((one) => one.id));
-    for (const [id, one] of running) if (!active.has(id)) one.abort.abort();
-    for (const id of failures.keys()) if (!active.has(id)) failures.delete(id);
-    await startMissing([...active]);
-    if ([...led].some((id) => !before.has(id))) options.onLed();
-    await tellHealth();
-    await purgeTriggers(db, PURGE_EVENTS);
+  const done = run(row.config as JsonObject, contextOf(state, row, abort.signal)).then(
+    () => ended(new Error('it ended by itself')),
+    ended,
+  );
+  state.running.set(row.id, { abort, done, health: { state: 'starting' } });
+}
+
+async function startMissing(state: State, active: ReadonlySet<string>): Promise<void> {
+  const { running, failures, options } = state;
+  const due = [...active].filter(
+    (id) => !running.has(id) && (failures.get(id)?.retry_ms ?? 0) <= options.elapsed(),
+  );
+  if (due.length === 0) return;
+  for (const row of await triggersByIds(options.db, due)) {
+    const run = KINDS.get(row.kind)?.run;
+    if (run !== undefined && row.state === 'active' && state.loop !== null) begin(state, row, run);
+  }
+}
+
+async function tellHealth(state: State): Promise<void> {
+  const { db, host, elapsed } = state.options;
+  if (elapsed() - state.health_saved_ms < HEALTH_MS || state.running.size === 0) return;
+  state.health_saved_ms = elapsed();
+  await saveHealth(db, host, new Map([...state.running].map(([id, one]) => [id, one.health])));
+}
+
+async function turn(state: State): Promise<void> {
+  const { db, host, onLed } = state.options;
+  const triggers = await renewLeases(db, host, ALIVE_S);
+  const before = state.led;
+  state.led = new Set(triggers.map((one) => one.id));
+  const active = new Set(triggers.filter((one) => one.state === 'active').map((one) => one.id));
+  for (const [id, one] of state.running) if (!active.has(id)) one.abort.abort();
+  for (const id of state.failures.keys()) if (!active.has(id)) state.failures.delete(id);
+  await startMissing(state, active);
+  if ([...state.led].some((id) => !before.has(id))) onLed();
+  await tellHealth(state);
+  await purgeTriggers(db, PURGE_EVENTS);
+}
+
+async function stop(state: State): Promise<void> {
+  const { db, host, log } = state.options;
+  const { loop } = state;
+  if (loop === null) return;
+  state.loop = null;
+  await loop.stop();
+  const all = [...state.running.values()];
+  for (const one of all) one.abort.abort();
+  await withinStopTime(Promise.all(all.map((one) => one.done)), log);
+  state.led = new Set();
+  // With the database away, the lease runs out by itself.
+  await releaseLeases(db, host).catch((error: unknown) =>
+    log.warn({ err: error }, 'the triggers could not be given back'),
+  );
+}
+
+export function makeSources(options: SourcesOptions): Sources {
+  const state: State = {
+    options,
+    running: new Map(),
+    failures: new Map(),
+    led: new Set(),
+    loop: null,
+    health_saved_ms: 0,
   };
   return {
     start() {
-      loop ??= startLoop({ name: 'trigger-sources', interval_ms: RENEW_MS, log, turn });
+      state.loop ??= startLoop({
+        name: 'trigger-sources',
+        interval_ms: RENEW_MS,
+        log: options.log,
+        turn: () => turn(state),
+      });
     },
-    async stop() {
-      const ending = loop;
-      loop = null;
-      await ending?.stop();
-      const all = [...running.values()];
-      for (const one of all) one.abort.abort();
-      await withinStopTime(Promise.all(all.map((one) => one.done)), log);
-      if (ending !== null) await releaseLeases(db, host);
-      led = new Set();
-    },
-    wake: () => loop?.wake(),
-    leads: (id) => led.has(id),
+    stop: () => stop(state),
+    wake: () => state.loop?.wake(),
+    leads: (id) => state.led.has(id),
     health(id) {
-      const failure = failures.get(id);
+      const failure = state.failures.get(id);
       if (failure !== undefined) return { state: 'trouble', error: failure.error };
-      return running.get(id)?.health ?? null;
+      return state.running.get(id)?.health ?? null;
     },
   };
 }

@@ -61,7 +61,7 @@ export function parsePath(path: string): readonly Step[] {
 
 /** The value a path names, or undefined. Own properties only. */
 export function valueAt(scope: Scope, steps: readonly Step[]): Json | undefined {
-  let value: Json | undefined = scope as JsonObject;
+  let value: Json | undefined = scope;
   for (const step of steps) {
     if (typeof value !== 'object' || value === null) return undefined;
     if (Array.isArray(value)) value = typeof step === 'number' ? (value as readonly Json[])[step] : undefined;

@@ -12,6 +12,7 @@ import type { ActionProvider, JsonObject } from '../../src/providers/contract.ts
 import type { ActionHost } from '../../src/providers/host.ts';
 import { makeApp } from '../../src/service/app.ts';
 import { providerRoutes } from '../../src/service/routes/providers.ts';
+import type { Authenticate } from '../../src/service/steps/handler.ts';
 import {
   GROUP,
   handClock,
@@ -66,7 +67,7 @@ async function setStage({ db }: TestDatabase, provider: ActionProvider): Promise
   const clock = handClock();
   const desk = taskDesk(() => clock.now());
   const host = hostOn(db, [provider], desk.ports, clock);
-  const authenticate = (request: { headers: { authorization?: string } }): Promise<Principal> => {
+  const authenticate: Authenticate = (request) => {
     const name = /^Bearer (\w+)$/.exec(request.headers.authorization ?? '')?.[1];
     const who = name === undefined ? undefined : PEOPLE[name];
     if (who === undefined) return Promise.reject(new Fault('unauthenticated', 'A bearer token is needed.'));

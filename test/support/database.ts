@@ -46,11 +46,9 @@ export function withDatabase(): () => TestDatabase {
     await admin.close();
     const url = urlOf(server, name);
     await migrate(url);
-    current = { db: connect(url, silentLogger, 10), url };
-  });
-  after(async function () {
-    this.timeout(30_000);
-    await current?.db.close();
+    const { db } = (current = { db: connect(url, silentLogger, 10), url });
+    // Added now, so that it runs after every other hook of the suite: those may still need the database.
+    this.test?.parent?.afterAll(() => db.close());
   });
   return () => {
     if (current === null) throw new Error('the database is there only inside tests and hooks');

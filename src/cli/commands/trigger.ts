@@ -2,51 +2,60 @@
 import { basename, resolve } from 'node:path';
 import { Option } from 'commander';
 import type { Client } from '../../sdk/client.ts';
-import type { JsonObject, TriggerEvent, TriggerKindName, TriggerView } from '../../sdk/documents.ts';
+import type { JsonObject, TriggerDecision, TriggerKindName, TriggerView } from '../../sdk/documents.ts';
 import type { Cli } from '../cli.ts';
 import type { Context } from '../context.ts';
+import { CliError, EXIT, usageError } from '../exit.ts';
 import { flowId, triggerId } from '../lookups.ts';
-import { countOption, durationOption, readJsonObject } from '../values.ts';
+import type { Field } from '../output.ts';
+import { collectText, countOption, durationOption, readJson, readJsonObject } from '../values.ts';
+
+const DECISIONS: readonly TriggerDecision[] = ['waiting', 'fired', 'filtered', 'paused', 'failed'];
 
 interface CommonOptions {
   readonly flow: string;
-  readonly input: string;
+  readonly input?: string;
   readonly name?: string;
   readonly label?: string;
   readonly config?: string;
+  readonly subject?: readonly string[];
+  readonly maxInFlight?: number;
 }
 
-async function create(
-  context: Context,
-  kind: TriggerKindName,
-  options: CommonOptions,
-  config: JsonObject,
-  default_name: string,
-): Promise<void> {
-  const body = await readJsonObject(context.io, options.input, '--input');
+interface Made {
+  readonly kind: TriggerKindName;
+  readonly name: string;
+  readonly config: JsonObject;
+  readonly signing_secret?: string;
+}
+
+async function create(context: Context, options: CommonOptions, made: Made): Promise<void> {
+  const { out } = context;
+  const input =
+    options.input === undefined ? undefined : await readJsonObject(context.io, options.input, '--input');
   const more =
     options.config === undefined ? {} : await readJsonObject(context.io, options.config, '--config');
   const client = await context.client();
   const trigger = await client.triggers.create({
-    name: options.name ?? default_name,
-    kind,
-    config: { ...config, ...more },
+    ...made,
+    name: options.name ?? made.name,
+    config: { ...made.config, ...more },
     flow_id: await flowId(client, options.flow),
-    body,
+    ...(input === undefined ? {} : { input }),
     ...(options.label === undefined ? {} : { label: options.label }),
+    ...(options.subject === undefined ? {} : { filter: { subject: options.subject } }),
+    ...(options.maxInFlight === undefined ? {} : { max_in_flight: options.maxInFlight }),
   });
-  context.out.say(`Created the trigger "${trigger.name}".`);
-  if (kind === 'webhook') context.out.say(`Post events to ${hookUrl(client, trigger)}`);
-  context.out.value(trigger, trigger.id);
-  context.out.next(`pilotwave trigger events ${trigger.id}`);
+  const url = hookUrl(client, trigger);
+  out.say(`Created the trigger "${trigger.name}", ${trigger.id}.`);
+  if (url !== null) out.say('Post events to this address; the secret in it is shown this once:');
+  out.value(url === null ? trigger : { ...trigger, url }, url ?? trigger.id);
+  out.next(`pilotwave trigger events ${trigger.id}`);
 }
 
-/** The service may say where its hook is; otherwise it is where events of this trigger go. */
-function hookUrl(client: Client, trigger: TriggerView): string {
-  const said = trigger['url'];
-  return typeof said === 'string'
-    ? new URL(said, `${client.url}/`).href
-    : `${client.url}/api/triggers/${trigger.id}/events`;
+/** Where a webhook takes events without a token; null for other kinds. */
+function hookUrl(client: Client, trigger: TriggerView): string | null {
+  return trigger.hook === undefined ? null : client.url + trigger.hook.path;
 }
 
 interface FileOptions extends CommonOptions {
@@ -59,7 +68,11 @@ function createFile(context: Context, options: FileOptions): Promise<void> {
   // The service watches: a path as seen from here would mean another folder there.
   const dir = resolve(options.dir);
   const config = { dir, pattern: options.pattern, settle_s: options.settle };
-  return create(context, 'file', options, config, basename(dir) === '' ? 'files' : basename(dir));
+  return create(context, options, {
+    kind: 'file',
+    name: basename(dir) === '' ? 'files' : basename(dir),
+    config,
+  });
 }
 
 interface CronOptions extends CommonOptions {
@@ -68,25 +81,22 @@ interface CronOptions extends CommonOptions {
 }
 
 function createCron(context: Context, options: CronOptions): Promise<void> {
-  const zone = options.tz ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
-  return create(
-    context,
-    'cron',
-    options,
-    { schedule: options.schedule, timezone: zone },
-    `cron ${options.schedule}`,
-  );
+  const { schedule } = options;
+  // People who type a time mean their own; the service alone would mean UTC.
+  const timezone = options.tz ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return create(context, options, { kind: 'cron', name: `cron ${schedule}`, config: { schedule, timezone } });
 }
 
-function createWebhook(context: Context, options: CommonOptions): Promise<void> {
-  return create(context, 'webhook', options, {}, 'webhook');
+function createWebhook(context: Context, options: CommonOptions & { signingSecret?: string }): Promise<void> {
+  const signed = options.signingSecret === undefined ? {} : { signing_secret: options.signingSecret };
+  return create(context, options, { kind: 'webhook', name: 'webhook', config: {}, ...signed });
 }
 
-/** What the service says of its state, whatever it calls it. */
-function stateOf(trigger: TriggerView): string {
-  const { state, paused } = trigger;
-  if (typeof state === 'string') return state;
-  return paused === true ? 'paused' : 'active';
+/** What its source says of how it is. */
+function healthText(trigger: TriggerView): string {
+  const { state, error } = trigger.health;
+  if (typeof error === 'string') return error;
+  return typeof state === 'string' ? state : '';
 }
 
 async function list(context: Context): Promise<void> {
@@ -97,9 +107,11 @@ async function list(context: Context): Promise<void> {
       { title: 'id', value: (trigger) => trigger.id },
       { title: 'name', value: (trigger) => trigger.name, flexible: true },
       { title: 'kind', value: (trigger) => trigger.kind },
-      { title: 'state', value: stateOf, paint: out.status },
-      { title: 'created', value: (trigger) => out.when(trigger.created_at) },
-      { title: 'flow', value: (trigger) => trigger.flow_id },
+      { title: 'state', value: (trigger) => trigger.state, paint: out.status },
+      { title: 'events', value: (trigger) => String(trigger.stats.events) },
+      { title: 'fired', value: (trigger) => String(trigger.stats.fired) },
+      { title: 'last event', value: (trigger) => out.when(trigger.stats.last_event_at) },
+      { title: 'how it is', value: healthText, flexible: true },
     ],
     'No triggers yet: pilotwave trigger create file --dir DIR --flow FLOW',
   );
@@ -109,52 +121,51 @@ async function show(context: Context, text: string): Promise<void> {
   const { out } = context;
   const client = await context.client();
   const trigger = await client.triggers.get(await triggerId(client, text));
-  const shown = new Set([
-    'id',
-    'name',
-    'kind',
-    'flow_id',
-    'config',
-    'label',
-    'created_at',
-    'state',
-    'paused',
-    'owner',
-  ]);
-  const others = Object.entries(trigger).filter(([name]) => !shown.has(name));
+  const { last_event_at, last_fired_at, oldest_waiting_at, ...counts } = trigger.stats;
   out.document(trigger, [
     ['id', trigger.id],
     ['name', trigger.name],
     ['kind', trigger.kind],
-    ['state', stateOf(trigger)],
+    ['state', trigger.state],
     ['flow', trigger.flow_id],
+    ['input', JSON.stringify(trigger.input)],
     ['label', trigger.label],
     ['created', out.exactly(trigger.created_at)],
-    ...(trigger.kind === 'webhook' ? [['url', hookUrl(client, trigger)] as const] : []),
+    ['url', hookUrl(client, trigger)],
     ['config', JSON.stringify(trigger.config)],
-    ...others.map(
-      ([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)] as const,
-    ),
+    [
+      'events',
+      Object.entries(counts)
+        .map(([name, count]) => `${count} ${name}`)
+        .join(', '),
+    ],
+    ['last event', out.exactly(last_event_at)],
+    ['last fired', out.exactly(last_fired_at)],
+    ['oldest waiting', typeof oldest_waiting_at === 'string' ? out.exactly(oldest_waiting_at) : null],
+    ...Object.entries(trigger.health).map(([name, value]): Field => [
+      `source: ${name}`,
+      typeof value === 'string' ? value : JSON.stringify(value),
+    ]),
   ]);
   out.next(`pilotwave trigger events ${trigger.id}`);
 }
 
-function field(event: TriggerEvent, ...names: readonly string[]): string {
-  const value = names.map((name) => event[name]).find((one) => typeof one === 'string' && one !== '');
-  return typeof value === 'string' ? value : '';
+interface EventsOptions {
+  readonly limit: number;
+  readonly decision?: TriggerDecision;
 }
 
-async function events(context: Context, text: string, options: { limit: number }): Promise<void> {
+async function events(context: Context, text: string, options: EventsOptions): Promise<void> {
   const { out } = context;
   const client = await context.client();
   out.list(
-    await client.triggers.events(await triggerId(client, text), options.limit),
+    await client.triggers.events(await triggerId(client, text), options),
     [
-      { title: 'seen', value: (event) => out.when(field(event, 'recorded_at', 'created_at', 'time')) },
-      { title: 'decision', value: (event) => field(event, 'decision', 'state', 'status'), paint: out.status },
-      { title: 'run', value: (event) => field(event, 'run_id') },
-      { title: 'subject', value: (event) => field(event, 'subject', 'source', 'id'), flexible: true },
-      { title: 'reason', value: (event) => field(event, 'reason', 'error'), flexible: true },
+      { title: 'seen', value: (event) => out.when(event.stored_at) },
+      { title: 'decision', value: (event) => event.decision, paint: out.status },
+      { title: 'run', value: (event) => event.run_id ?? '' },
+      { title: 'subject', value: (event) => event.subject ?? event.type, flexible: true },
+      { title: 'reason', value: (event) => event.reason ?? '', flexible: true },
     ],
     'No events yet.',
   );
@@ -164,19 +175,48 @@ function verb(name: 'pause' | 'resume') {
   return async (context: Context, text: string): Promise<void> => {
     const client = await context.client();
     const trigger = await client.triggers[name](await triggerId(client, text));
-    context.out.value(trigger, `${trigger.name}: ${stateOf(trigger)}`);
+    context.out.value(trigger, `${trigger.name}: ${trigger.state}`);
   };
 }
 
-async function fire(context: Context, text: string, options: { data?: string }): Promise<void> {
-  const data =
-    options.data === undefined ? undefined : await readJsonObject(context.io, options.data, '--data');
+interface FireOptions {
+  readonly event?: string;
+  readonly subject?: string;
+  readonly data?: string;
+}
+
+async function fire(context: Context, text: string, options: FireOptions): Promise<void> {
+  if (options.event !== undefined && (options.data !== undefined || options.subject !== undefined)) {
+    throw usageError('--event takes a stored event as it was: not with --data or --subject.');
+  }
+  const data = options.data === undefined ? undefined : await readJson(context.io, options.data, '--data');
+  const event = {
+    ...(options.subject === undefined ? {} : { subject: options.subject }),
+    ...(data === undefined ? {} : { data }),
+  };
   const client = await context.client();
   const id = await triggerId(client, text);
-  const fired = await client.triggers.fire(id, data);
-  const run = fired['run_id'];
-  context.out.value(fired, typeof run === 'string' ? run : JSON.stringify(fired));
-  context.out.next(typeof run === 'string' ? `pilotwave run watch ${run}` : `pilotwave trigger events ${id}`);
+  const fired = await client.triggers.fire(id, {
+    ...(options.event === undefined ? {} : { event_id: options.event }),
+    ...(Object.keys(event).length === 0 ? {} : { event }),
+  });
+  if (fired.decision === 'failed') {
+    throw new CliError(
+      EXIT.failed,
+      `The event was stored and started no run: ${fired.reason ?? 'no reason was given'}`,
+      {
+        remedy: `see its events: pilotwave trigger events ${id}`,
+      },
+    );
+  }
+  if (fired.run_id === null)
+    context.out.say(
+      `The event ${fired.event_id} is ${fired.decision}: ${fired.reason ?? 'not decided yet'}.`,
+    );
+  context.out.value(fired, fired.run_id ?? fired.event_id);
+  context.out.next(
+    fired.run_id === null ? `pilotwave trigger events ${id}` : `pilotwave run watch ${fired.run_id}`,
+  );
 }
 
 async function remove(context: Context, text: string): Promise<void> {
@@ -196,9 +236,14 @@ export function triggerCommand(cli: Cli): void {
       .command(name)
       .description(description)
       .requiredOption('--flow <flow>', 'the flow to start')
-      .option('--input <json>', "template of the run's input: a JSON object, or @file", '{}')
+      .option(
+        '--input <json>',
+        "template of each run's input: a JSON object, or @file; keys ending in .$ take from the event",
+      )
       .option('--name <name>', 'what the trigger is called')
-      .option('--label <template>', 'what its runs are called')
+      .option('--label <template>', 'what its runs are called, such as "{subject}"')
+      .option('--subject <glob>', 'only events with a subject like this; repeat for several', collectText)
+      .option('--max-in-flight <n>', 'runs that may be going on at a time', countOption)
       .option('--config <json>', "more of the kind's settings: a JSON object, or @file");
   common('file', 'start a run for each file that arrives and has settled')
     .requiredOption('--dir <dir>', 'the folder to watch, where the service runs')
@@ -213,12 +258,15 @@ export function triggerCommand(cli: Cli): void {
     .requiredOption('--schedule <cron>', "five fields, such as '*/5 * * * *'")
     .option('--tz <zone>', "time zone, such as Europe/Berlin (this machine's)")
     .action(cli.run(createCron));
-  common('webhook', 'start a run for each event that is posted').action(cli.run(createWebhook));
+  common('webhook', 'start a run for each event that is posted')
+    .option('--signing-secret <secret>', 'posts must be signed with it (HMAC-SHA256)')
+    .action(cli.run(createWebhook));
   noun.command('list').alias('ls').description('triggers and their state').action(cli.run(list));
   noun.command('show <trigger>').description('one trigger, and how it is').action(cli.run(show));
   noun
     .command('events <trigger>')
     .description('what it has seen, and what was decided')
+    .addOption(new Option('--decision <decision>', 'only these').choices(DECISIONS))
     .option('--limit <n>', 'at most so many', countOption, 50)
     .action(cli.run(events));
   noun
@@ -232,7 +280,9 @@ export function triggerCommand(cli: Cli): void {
   noun
     .command('fire <trigger>')
     .description('start a run now')
-    .option('--data <json>', "the made-up event's data: a JSON object, or @file")
+    .option('--event <id>', 'with an event that it has seen')
+    .option('--subject <text>', "the made-up event's subject")
+    .option('--data <json>', "the made-up event's data: JSON, or @file")
     .action(cli.run(fire));
   noun.command('delete <trigger>').description('take it away; its runs go on').action(cli.run(remove));
 }

@@ -40,7 +40,13 @@ function nextFunction(state: ExecutorState, depth: number): FunctionHere | null 
   return null;
 }
 
-function giveFrame(state: ExecutorState, worker: Worker, fn: FunctionHere, now: number, out: ExecutorInstruction[]): void {
+function giveFrame(
+  state: ExecutorState,
+  worker: Worker,
+  fn: FunctionHere,
+  now: number,
+  out: ExecutorInstruction[],
+): void {
   const code = fn.code;
   const cut = code === null ? null : cutFrame(fn, frameTasks(state, fn));
   if (code === null || cut === null) return;

@@ -16,7 +16,13 @@ const MAX_OPTIONS_BYTES = 0xffff;
 
 export type WorkerFrame =
   | { readonly type: 'H'; readonly facts: WorkerFacts }
-  | { readonly type: 'R'; readonly chunk: string; readonly epoch: number; readonly last: boolean; readonly slab: Buffer }
+  | {
+      readonly type: 'R';
+      readonly chunk: string;
+      readonly epoch: number;
+      readonly last: boolean;
+      readonly slab: Buffer;
+    }
   | { readonly type: 'N'; readonly function_id: string; readonly chunk: string; readonly epoch: number };
 
 function head(type: string, bodyBytes: number): Buffer {
@@ -100,11 +106,20 @@ export class FrameReader {
     let at = 0;
     for (;;) {
       if (this.#bytes < (this.#needed ?? 4)) break;
-      data ??= this.#pieces.length === 1 && this.#pieces[0] !== undefined ? this.#pieces[0] : Buffer.concat(this.#pieces);
+      data ??=
+        this.#pieces.length === 1 && this.#pieces[0] !== undefined
+          ? this.#pieces[0]
+          : Buffer.concat(this.#pieces);
       this.#needed ??= 4 + data.readUInt32LE(at);
-      if (this.#needed < HEAD_BYTES || this.#needed > MAX_FRAME_BYTES) throw new RangeError('a worker sent a broken frame');
+      if (this.#needed < HEAD_BYTES || this.#needed > MAX_FRAME_BYTES)
+        throw new RangeError('a worker sent a broken frame');
       if (this.#bytes < this.#needed) break;
-      frames.push(parseFrame(data.toString('latin1', at + 4, at + 5), data.subarray(at + HEAD_BYTES, at + this.#needed)));
+      frames.push(
+        parseFrame(
+          data.toString('latin1', at + 4, at + 5),
+          data.subarray(at + HEAD_BYTES, at + this.#needed),
+        ),
+      );
       at += this.#needed;
       this.#bytes -= this.#needed;
       this.#needed = null;

@@ -2,12 +2,25 @@
 // do. Same state, event and time give the same answer; nothing here waits, reads a clock or does I/O.
 import { decodeBatch } from '../../protocol/batch.ts';
 import { assertNever } from '../../errors.ts';
-import type { BatchPart, FunctionPart, HeldTasks, ManagerToExecutor, TaskRefs } from '../../protocol/messages.ts';
+import type {
+  BatchPart,
+  FunctionPart,
+  HeldTasks,
+  ManagerToExecutor,
+  TaskRefs,
+} from '../../protocol/messages.ts';
 import { feed } from './feed.ts';
 import { optionsText } from './frames.ts';
 import { flush, onHeartbeatAnswer, onWelcome, sendHeartbeat, sendHello } from './report.ts';
 import { AT_WORKER, CHUNK_INDEXES, enqueue, functionHere, letGo, NOWHERE, QUEUED } from './state.ts';
-import type { ExecutorEvent, ExecutorInstruction, ExecutorState, FunctionHere, Hand, Worker } from './state.ts';
+import type {
+  ExecutorEvent,
+  ExecutorInstruction,
+  ExecutorState,
+  FunctionHere,
+  Hand,
+  Worker,
+} from './state.ts';
 import {
   endWorker,
   onWatched,
@@ -69,7 +82,12 @@ function onWorkerEvent(state: ExecutorState, event: WorkerEvent, now: number, ou
     case 'worker.ready':
       return onWorkerReady(worker, event.facts, state, now);
     case 'worker.results':
-      return orBroken(worker, onWorkerResults(state, worker, event.chunk, event.last, event.slab, now), now, out);
+      return orBroken(
+        worker,
+        onWorkerResults(state, worker, event.chunk, event.last, event.slab, now),
+        now,
+        out,
+      );
     case 'worker.unknown':
       return orBroken(worker, onWorkerUnknown(state, worker, event.function_id), now, out);
     case 'worker.broken':
@@ -151,7 +169,16 @@ function takeBatch(state: ExecutorState, part: BatchPart, batch: Buffer, now: nu
 function newHand(state: ExecutorState, part: BatchPart, options_text: Buffer): Hand {
   const { chunk, epoch, function_id, options } = part;
   const place = new Uint16Array(CHUNK_INDEXES);
-  const hand: Hand = { chunk, epoch, function_id, options, options_text, place, cancelled: new Set(), left: 0 };
+  const hand: Hand = {
+    chunk,
+    epoch,
+    function_id,
+    options,
+    options_text,
+    place,
+    cancelled: new Set(),
+    left: 0,
+  };
   state.hands.set(chunk, hand);
   return hand;
 }
@@ -224,7 +251,13 @@ function finishStop(state: ExecutorState, out: Out): void {
   for (const hand of state.hands.values()) {
     const indexes = Array.from(hand.place.keys()).filter((index) => hand.place[index] !== NOWHERE);
     if (indexes.length === 0) continue;
-    tasks.push({ chunk: hand.chunk, epoch: hand.epoch, indexes, blamed: false, reason: 'its executor stopped' });
+    tasks.push({
+      chunk: hand.chunk,
+      epoch: hand.epoch,
+      indexes,
+      blamed: false,
+      reason: 'its executor stopped',
+    });
   }
   state.hands.clear();
   if (state.linked) {

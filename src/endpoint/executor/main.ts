@@ -22,18 +22,32 @@ function required(values: Readonly<Record<string, string | undefined>>, name: st
 
 function positive(text: string, name: string): number {
   const value = Number(text);
-  if (!Number.isFinite(value) || value <= 0) throw new Error(`--${name} must be a positive number, not ${text}`);
+  if (!Number.isFinite(value) || value <= 0)
+    throw new Error(`--${name} must be a positive number, not ${text}`);
   return value;
 }
 
 /** The command line → options. Throws an Error whose message is for the user. */
 function parseOptions(argv: readonly string[]): ExecutorShellOptions {
-  const names = ['manager', 'server-key', 'key-file', 'executor-id', 'block-id', 'slots', 'python', 'dir', 'cwd', 'silence-s'];
+  const names = [
+    'manager',
+    'server-key',
+    'key-file',
+    'executor-id',
+    'block-id',
+    'slots',
+    'python',
+    'dir',
+    'cwd',
+    'silence-s',
+  ];
   const options = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
   const { values } = parseArgs({ args: [...argv], options });
   const block_id = required(values, 'block-id');
-  const executor_id = values['executor-id'] ?? `${block_id}.${hostname()}.${systemChance.bytes(4).toString('hex')}`;
-  const slots = values.slots === undefined ? availableParallelism() : Math.floor(positive(values.slots, 'slots'));
+  const executor_id =
+    values['executor-id'] ?? `${block_id}.${hostname()}.${systemChance.bytes(4).toString('hex')}`;
+  const slots =
+    values.slots === undefined ? availableParallelism() : Math.floor(positive(values.slots, 'slots'));
   return {
     manager: {
       address: required(values, 'manager'),

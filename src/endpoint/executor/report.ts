@@ -34,7 +34,9 @@ export function onWelcome(state: ExecutorState, heartbeat_ms: number, now: numbe
 export function sendHeartbeat(state: ExecutorState, now: number, out: Out): void {
   state.beat_ms = now;
   state.marks.push(state.serial);
-  const idle = state.workers.filter((worker) => worker.phase === 'ready' && worker.frames.length === 0).length;
+  const idle = state.workers.filter(
+    (worker) => worker.phase === 'ready' && worker.frames.length === 0,
+  ).length;
   let queued = 0;
   for (const fn of state.ring) queued += fn.queued;
   out.push({ kind: 'send', message: { kind: 'executor.heartbeat', idle, queued }, parts: [] });

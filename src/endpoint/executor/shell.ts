@@ -10,7 +10,12 @@ import type { KeyPair, Line, LineOptions } from '../../transport/link.ts';
 import { makeHoldingSender, type HoldingSender } from '../holding-sender.ts';
 import { functionFrame, taskFrame, type WorkerFrame } from './frames.ts';
 import { step } from './machine.ts';
-import { makeExecutorState, type ExecutorEvent, type ExecutorInstruction, type ExecutorState } from './state.ts';
+import {
+  makeExecutorState,
+  type ExecutorEvent,
+  type ExecutorInstruction,
+  type ExecutorState,
+} from './state.ts';
 import { WorkerProcess } from './worker-process.ts';
 
 const TICK_MS = 100;
@@ -111,7 +116,9 @@ class ExecutorShell {
       case 'spawn':
         return this.#spawn(instruction.slot);
       case 'function':
-        return this.#workers.get(instruction.slot)?.write(functionFrame(instruction.function_id, instruction.code));
+        return this.#workers
+          .get(instruction.slot)
+          ?.write(functionFrame(instruction.function_id, instruction.code));
       case 'frame': {
         const { slot, chunk, epoch, function_id, options, batch } = instruction;
         return this.#workers.get(slot)?.write(taskFrame(chunk, epoch, function_id, options, batch));
@@ -120,7 +127,8 @@ class ExecutorShell {
         return this.#kill(instruction.slot, instruction.signal);
       case 'look': {
         const worker = this.#workers.get(instruction.slot);
-        if (worker !== undefined) this.handle({ kind: 'watched', slot: instruction.slot, running: worker.look() });
+        if (worker !== undefined)
+          this.handle({ kind: 'watched', slot: instruction.slot, running: worker.look() });
         return;
       }
       case 'log':
@@ -154,14 +162,22 @@ class ExecutorShell {
       });
       this.#workers.set(slot, worker);
     } catch (error) {
-      setImmediate(() => onEnd({ how: `cannot be started (${messageOf(error)})`, running: null, last_words: '' }));
+      setImmediate(() =>
+        onEnd({ how: `cannot be started (${messageOf(error)})`, running: null, last_words: '' }),
+      );
     }
   }
 
   #onFrame(slot: number, frame: WorkerFrame): void {
     switch (frame.type) {
       case 'R':
-        return this.handle({ kind: 'worker.results', slot, chunk: frame.chunk, last: frame.last, slab: frame.slab });
+        return this.handle({
+          kind: 'worker.results',
+          slot,
+          chunk: frame.chunk,
+          last: frame.last,
+          slab: frame.slab,
+        });
       case 'N':
         return this.handle({ kind: 'worker.unknown', slot, function_id: frame.function_id });
       case 'H':

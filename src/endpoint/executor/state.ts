@@ -266,7 +266,8 @@ export function heldTasks(state: ExecutorState): HeldTasks[] {
   const held: HeldTasks[] = [];
   for (const hand of state.hands.values()) {
     const indexes: number[] = [];
-    for (let index = 0; index < CHUNK_INDEXES; index++) if (hand.place[index] !== NOWHERE) indexes.push(index);
+    for (let index = 0; index < CHUNK_INDEXES; index++)
+      if (hand.place[index] !== NOWHERE) indexes.push(index);
     if (indexes.length > 0) held.push({ chunk: hand.chunk, epoch: hand.epoch, indexes });
   }
   for (const { part, indexes } of [...state.unconfirmed, ...state.slabs]) {

@@ -68,7 +68,8 @@ export function onWorkerUnknown(state: ExecutorState, worker: Worker, functionId
   const open = new Set(openIndexes(frame, worker));
   const entries = frame.entries.filter((entry) => open.has(entry.index));
   for (const index of open) frame.hand.place[index] = QUEUED;
-  if (entries.length > 0) enqueue(state, frame.fn, { hand: frame.hand, entries, at: 0, batch: null }, 'front');
+  if (entries.length > 0)
+    enqueue(state, frame.fn, { hand: frame.hand, entries, at: 0, batch: null }, 'front');
   frame.fn.frames--;
   worker.frames.shift();
   worker.known.delete(functionId);
@@ -76,7 +77,13 @@ export function onWorkerUnknown(state: ExecutorState, worker: Worker, functionId
 }
 
 /** Ends a worker's process group: politely now, by force after a moment. */
-export function endWorker(worker: Worker, why: Kill['why'], task: RunningTask | null, now: number, out: Out): void {
+export function endWorker(
+  worker: Worker,
+  why: Kill['why'],
+  task: RunningTask | null,
+  now: number,
+  out: Out,
+): void {
   if (worker.phase === 'down' || worker.kill !== null) return;
   worker.kill = { why, task, sigkill_ms: now + GRACE_MS, sent_sigkill: false };
   out.push({ kind: 'kill', slot: worker.slot, signal: 'SIGTERM' });
@@ -89,7 +96,13 @@ export interface WorkerEnd {
 }
 
 /** A worker's process is gone and all its output read: settles, blames or returns what it had. */
-export function onWorkerEnded(state: ExecutorState, worker: Worker, end: WorkerEnd, now: number, out: Out): void {
+export function onWorkerEnded(
+  state: ExecutorState,
+  worker: Worker,
+  end: WorkerEnd,
+  now: number,
+  out: Out,
+): void {
   const { kill } = worker;
   const started = worker.phase === 'ready';
   const blame = started && (kill === null || kill.why === 'broken');
@@ -109,11 +122,16 @@ export function onWorkerEnded(state: ExecutorState, worker: Worker, end: WorkerE
       letGo(state, frame.hand, index);
     }
     if (spared.length > 0) {
-      returned.push({ ...refs(frame.hand, spared), blamed: false, reason: `the worker they waited for ${end.how}` });
+      returned.push({
+        ...refs(frame.hand, spared),
+        blamed: false,
+        reason: `the worker they waited for ${end.how}`,
+      });
     }
     frame.fn.frames--;
   }
-  if (returned.length > 0) out.push({ kind: 'send', message: { kind: 'tasks.returned', tasks: returned }, parts: [] });
+  if (returned.length > 0)
+    out.push({ kind: 'send', message: { kind: 'tasks.returned', tasks: returned }, parts: [] });
   scheduleRestart(state, worker, started, end, now, out);
 }
 
@@ -152,7 +170,8 @@ export function onWatched(worker: Worker, running: RunningTask | null, now: numb
   }
   const ran_ms = now - running.started_s * 1000;
   const { timeout_s } = frame.hand.options;
-  if (timeout_s !== undefined && ran_ms > timeout_s * 1000) return endWorker(worker, 'timeout', running, now, out);
+  if (timeout_s !== undefined && ran_ms > timeout_s * 1000)
+    return endWorker(worker, 'timeout', running, now, out);
   const name = `${running.chunk} ${running.index} ${running.attempt}`;
   if (ran_ms < ANNOUNCE_MS || worker.announced === name) return;
   worker.announced = name;
@@ -172,9 +191,15 @@ export function tickWorker(state: ExecutorState, worker: Worker, now: number, ou
     worker.since_ms = now;
     out.push({ kind: 'spawn', slot: worker.slot });
   }
-  if (worker.phase === 'starting' && now - worker.since_ms > START_LIMIT_MS) endWorker(worker, 'broken', null, now, out);
+  if (worker.phase === 'starting' && now - worker.since_ms > START_LIMIT_MS)
+    endWorker(worker, 'broken', null, now, out);
   const front = worker.frames[0];
-  if (worker.phase === 'ready' && kill === null && front !== undefined && now - front.front_ms >= ANNOUNCE_MS) {
+  if (
+    worker.phase === 'ready' &&
+    kill === null &&
+    front !== undefined &&
+    now - front.front_ms >= ANNOUNCE_MS
+  ) {
     out.push({ kind: 'look', slot: worker.slot });
   }
 }
@@ -205,7 +230,8 @@ function settleTimeout(state: ExecutorState, worker: Worker, frame: Frame, index
 
 /** Whom a death is blamed on: the task that ran or, when the state file knows none, the first that was to run. */
 function guiltyTask(worker: Worker, running: RunningTask | null): RunningTask | null {
-  if (running !== null && worker.frames.some((frame) => isTask(running, frame, running.index))) return running;
+  if (running !== null && worker.frames.some((frame) => isTask(running, frame, running.index)))
+    return running;
   for (const frame of worker.frames) {
     const [index] = openIndexes(frame, worker);
     if (index !== undefined) return { chunk: frame.hand.chunk, index, attempt: 0, started_s: 0 };

@@ -69,7 +69,13 @@ function mayTake(executor: Executor): boolean {
 }
 
 /** Moves up to `most` tasks of a function into a parcel. */
-function fill(state: ManagerState, fn: FunctionHere, executor: Executor, most: number, parcel: Parcel): number {
+function fill(
+  state: ManagerState,
+  fn: FunctionHere,
+  executor: Executor,
+  most: number,
+  parcel: Parcel,
+): number {
   let taken = 0;
   let bytes = 0;
   while (taken < most && bytes < MESSAGE_BYTES) {
@@ -128,7 +134,17 @@ function send(executor: Executor, parcel: Parcel, out: Out): void {
   const { peer } = executor;
   if (peer === null) return;
   if (parcel.functions.length > 0) {
-    out.push({ kind: 'to_executor', peer, message: { kind: 'functions', functions: parcel.functions }, parts: parcel.codes });
+    out.push({
+      kind: 'to_executor',
+      peer,
+      message: { kind: 'functions', functions: parcel.functions },
+      parts: parcel.codes,
+    });
   }
-  out.push({ kind: 'to_executor', peer, message: { kind: 'tasks.run', batches: parcel.batches }, parts: parcel.bodies });
+  out.push({
+    kind: 'to_executor',
+    peer,
+    message: { kind: 'tasks.run', batches: parcel.batches },
+    parts: parcel.bodies,
+  });
 }

@@ -25,7 +25,8 @@ export function onExecutorMessage(
   const executor = state.byPeer.get(peer);
   if (executor === undefined) {
     // It was given up: its tasks run elsewhere, and it must not go on with them.
-    if (message.kind !== 'executor.bye') out.push({ kind: 'to_executor', peer, message: { kind: 'executor.stop' }, parts: [] });
+    if (message.kind !== 'executor.bye')
+      out.push({ kind: 'to_executor', peer, message: { kind: 'executor.stop' }, parts: [] });
     return;
   }
   executor.heard_ms = now;
@@ -44,14 +45,26 @@ export function onExecutorMessage(
     case 'functions.wanted':
       return sendCode(state, executor, message.function_ids, out);
     case 'executor.bye':
-      return loseExecutor(state, executor, { blamed: false, code: 'EXECUTOR_LOST', reason: 'it stopped' }, now, out);
+      return loseExecutor(
+        state,
+        executor,
+        { blamed: false, code: 'EXECUTOR_LOST', reason: 'it stopped' },
+        now,
+        out,
+      );
     default:
       // A newer executor may know more words than we do.
       return;
   }
 }
 
-function onHello(state: ManagerState, peer: PeerId, hello: Of<'executor.hello'>, now: number, out: Out): void {
+function onHello(
+  state: ManagerState,
+  peer: PeerId,
+  hello: Of<'executor.hello'>,
+  now: number,
+  out: Out,
+): void {
   const refuse = (reason: string): void => {
     out.push({ kind: 'to_executor', peer, message: { kind: 'executor.refused', reason }, parts: [] });
   };
@@ -59,7 +72,8 @@ function onHello(state: ManagerState, peer: PeerId, hello: Of<'executor.hello'>,
     return refuse(`it is version ${hello.version}, its manager ${state.facts.version}`);
   }
   const block = state.blocks.get(hello.block_id);
-  if (state.stopping !== null || block === undefined || block.cancelled) return refuse('its block is no longer wanted');
+  if (state.stopping !== null || block === undefined || block.cancelled)
+    return refuse('its block is no longer wanted');
   const executor = state.executors.get(hello.executor_id) ?? addExecutor(state, hello, now);
   if (executor.peer !== null) state.byPeer.delete(executor.peer);
   executor.peer = peer;
@@ -98,7 +112,13 @@ function addExecutor(state: ManagerState, hello: Of<'executor.hello'>, now: numb
 }
 
 /** Makes what we believe of an executor and what it says agree: what it lacks runs again, what we lack is adopted. */
-function reconcile(state: ManagerState, executor: Executor, hello: Of<'executor.hello'>, now: number, out: Out): void {
+function reconcile(
+  state: ManagerState,
+  executor: Executor,
+  hello: Of<'executor.hello'>,
+  now: number,
+  out: Out,
+): void {
   const said = new Map<string, Set<number>>();
   const drop: TaskRefs[] = [];
   for (const { chunk, epoch, indexes } of hello.held) {
@@ -134,7 +154,13 @@ function onResults(
   if (state.breaker.failures > 0) state.breaker = { failures: 0, not_before_ms: 0, reason: null };
 }
 
-function onReturned(state: ManagerState, executor: Executor, message: Of<'tasks.returned'>, now: number, out: Out): void {
+function onReturned(
+  state: ManagerState,
+  executor: Executor,
+  message: Of<'tasks.returned'>,
+  now: number,
+  out: Out,
+): void {
   let lost = 0;
   for (const { chunk, indexes, blamed, reason } of message.tasks) {
     const held = state.chunks.get(chunk);
@@ -207,7 +233,13 @@ function returnAll(
 }
 
 /** An executor is gone for good: its tasks go elsewhere. */
-export function loseExecutor(state: ManagerState, executor: Executor, why: ComeBack, now: number, out: Out): void {
+export function loseExecutor(
+  state: ManagerState,
+  executor: Executor,
+  why: ComeBack,
+  now: number,
+  out: Out,
+): void {
   executor.stopping = true;
   returnAll(state, executor, () => true, why, now, out);
   if (executor.peer !== null) state.byPeer.delete(executor.peer);
@@ -244,7 +276,13 @@ export function cancelBlock(block: Block, out: Out): void {
 const YOUNG_MS = 30_000;
 
 /** A block is over: so are its executors. One that ended young makes the next one wait. */
-export function onBlockEnded(state: ManagerState, blockId: string, reason: string, now: number, out: Out): void {
+export function onBlockEnded(
+  state: ManagerState,
+  blockId: string,
+  reason: string,
+  now: number,
+  out: Out,
+): void {
   const block = state.blocks.get(blockId);
   if (block === undefined) return;
   state.blocks.delete(blockId);
@@ -255,5 +293,6 @@ export function onBlockEnded(state: ManagerState, blockId: string, reason: strin
   }
   if (block.cancelled || state.stopping !== null) return;
   out.push({ kind: 'log', level: 'warn', text: `block ${blockId} ended: ${reason}` });
-  if (!block.proven || now - block.since_ms < YOUNG_MS) state.breaker = blockFailed(state.breaker, reason, now);
+  if (!block.proven || now - block.since_ms < YOUNG_MS)
+    state.breaker = blockFailed(state.breaker, reason, now);
 }

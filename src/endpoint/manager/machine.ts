@@ -81,13 +81,20 @@ function scale(state: ManagerState, now: number, out: Out): void {
   if (decision.why !== '') out.push({ kind: 'log', level: 'info', text: decision.why });
   for (let count = 0; count < decision.submit; count++) {
     const block_id = `b${state.nextBlock++}-${state.seed.toString(36)}`;
-    state.blocks.set(block_id, { block_id, since_ms: now, proven: false, submitted: false, cancelled: false });
+    state.blocks.set(block_id, {
+      block_id,
+      since_ms: now,
+      proven: false,
+      submitted: false,
+      cancelled: false,
+    });
     out.push({ kind: 'submit_block', block_id });
   }
   for (const block_id of decision.cancel) {
     const block = state.blocks.get(block_id);
     if (block === undefined) continue;
-    for (const executor of state.executors.values()) if (executor.block_id === block_id) executor.stopping = true;
+    for (const executor of state.executors.values())
+      if (executor.block_id === block_id) executor.stopping = true;
     cancelBlock(block, out);
   }
 }

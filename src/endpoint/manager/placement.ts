@@ -34,7 +34,12 @@ export interface Room {
  * Room for tasks of one function, of which `waiting` wait. At most one batch per worker at a time, so that executors take turns. While
  * an executor still has work for every worker, it is only given a worthwhile number: cutting chunks costs.
  */
-export function roomFor(seat: Seat, time: RunTime, waiting: number, timeOf: (functionId: string) => RunTime): Room {
+export function roomFor(
+  seat: Seat,
+  time: RunTime,
+  waiting: number,
+  timeOf: (functionId: string) => RunTime,
+): Room {
   const batch = batchSize(time, BATCH_TASKS);
   const batches = batchesAt(seat, timeOf);
   const limit = seat.slots * (1 + prefetch(time));

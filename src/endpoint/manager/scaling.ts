@@ -39,18 +39,25 @@ export function decideScaling(
   if (blocks.length < wanted) {
     if (now < not_before_ms) return NOTHING;
     const submit = wanted - blocks.length;
-    return { submit, cancel: [], why: `${outstanding} tasks and ${blocks.length} blocks: ${wanted} are wanted` };
+    return {
+      submit,
+      cancel: [],
+      why: `${outstanding} tasks and ${blocks.length} blocks: ${wanted} are wanted`,
+    };
   }
   const spare = blocks.length - wanted;
   if (spare === 0) return NOTHING;
   const idle = blocks.filter(
-    (block) => block.tasks === 0 && block.idle_since_ms !== null && now - block.idle_since_ms >= limits.idle_ms,
+    (block) =>
+      block.tasks === 0 && block.idle_since_ms !== null && now - block.idle_since_ms >= limits.idle_ms,
   );
   const cancel = idle
     .sort((one, other) => (one.idle_since_ms ?? 0) - (other.idle_since_ms ?? 0))
     .slice(0, spare)
     .map((block) => block.block_id);
-  return cancel.length === 0 ? NOTHING : { submit: 0, cancel, why: `${cancel.length} blocks above the wanted ${wanted} are idle` };
+  return cancel.length === 0
+    ? NOTHING
+    : { submit: 0, cancel, why: `${cancel.length} blocks above the wanted ${wanted} are idle` };
 }
 
 export interface Breaker {

@@ -1,6 +1,13 @@
 // The conversation with the service, as its manager sees it: hello, what is owed to it, and whether it is there.
 // Pure.
-import type { FunctionPart, HeldTasks, ServiceToManager, StartedTask, TaskRefs, WorkerFacts } from '../../protocol/messages.ts';
+import type {
+  FunctionPart,
+  HeldTasks,
+  ServiceToManager,
+  StartedTask,
+  TaskRefs,
+  WorkerFacts,
+} from '../../protocol/messages.ts';
 import { CHUNK_INDEXES, functionHere, NOWHERE, reopenRoomy } from './state.ts';
 import type { Executor, Finished, FunctionHere, ManagerInstruction, ManagerState } from './state.ts';
 import { endpointStatus } from './status.ts';
@@ -51,7 +58,13 @@ export function onServiceMessage(
   }
 }
 
-function onWelcome(state: ManagerState, heartbeat_ms: number, cancelled: readonly TaskRefs[], now: number, out: Out): void {
+function onWelcome(
+  state: ManagerState,
+  heartbeat_ms: number,
+  cancelled: readonly TaskRefs[],
+  now: number,
+  out: Out,
+): void {
   const { link } = state;
   link.phase = 'up';
   link.heartbeat_ms = Math.max(100, heartbeat_ms);
@@ -59,7 +72,8 @@ function onWelcome(state: ManagerState, heartbeat_ms: number, cancelled: readonl
   if (state.sent.size > 0) out.push({ kind: 'resend', seqs: [...state.sent.keys()].sort((a, b) => a - b) });
   const started: StartedTask[] = [];
   for (const held of state.chunks.values()) if (held.started !== null) started.push(...held.started.values());
-  if (started.length > 0) out.push({ kind: 'to_service', message: { kind: 'tasks.started', tasks: started }, parts: [] });
+  if (started.length > 0)
+    out.push({ kind: 'to_service', message: { kind: 'tasks.started', tasks: started }, parts: [] });
   for (const fn of state.functions.values()) fn.wanted_ms = null;
   askForCode(state, now, out);
   tellStatus(state, now, out);
@@ -86,7 +100,8 @@ function takeBatches(
     const taken = batch !== undefined && takeBatch(state, part, batch, out);
     return taken ? [{ chunk: part.chunk, epoch: part.epoch }] : [];
   });
-  if (chunks.length > 0) out.push({ kind: 'to_service', message: { kind: 'tasks.accepted', chunks }, parts: [] });
+  if (chunks.length > 0)
+    out.push({ kind: 'to_service', message: { kind: 'tasks.accepted', chunks }, parts: [] });
   askForCode(state, now, out);
 }
 
@@ -134,7 +149,12 @@ function cancel(state: ManagerState, tasks: readonly TaskRefs[], out: Out): void
   for (const [executor, refs] of orders) {
     // Without a connection it learns of it when it says hello.
     if (executor.peer === null) continue;
-    out.push({ kind: 'to_executor', peer: executor.peer, message: { kind: 'tasks.cancel', tasks: refs }, parts: [] });
+    out.push({
+      kind: 'to_executor',
+      peer: executor.peer,
+      message: { kind: 'tasks.cancel', tasks: refs },
+      parts: [],
+    });
   }
 }
 
@@ -160,7 +180,11 @@ export function maybeHello(state: ManagerState, now: number, out: Out): void {
   if (!due || (state.expected.size > 0 && now < state.gather_until_ms)) return;
   link.phase = 'greeted';
   link.hello_ms = now;
-  out.push({ kind: 'to_service', message: { kind: 'link.hello', ...state.facts, held: heldTasks(state) }, parts: [] });
+  out.push({
+    kind: 'to_service',
+    message: { kind: 'link.hello', ...state.facts, held: heldTasks(state) },
+    parts: [],
+  });
 }
 
 /** Heartbeats, silence and questions that were not answered. */
@@ -190,7 +214,11 @@ function statusKey(state: ManagerState, now: number): string {
 function tellStatus(state: ManagerState, now: number, out: Out): void {
   state.link.beat_ms = now;
   state.link.told = statusKey(state, now);
-  out.push({ kind: 'to_service', message: { kind: 'link.heartbeat', status: endpointStatus(state, now) }, parts: [] });
+  out.push({
+    kind: 'to_service',
+    message: { kind: 'link.heartbeat', status: endpointStatus(state, now) },
+    parts: [],
+  });
 }
 
 /** Makes messages of the results gathered, each under a number of its own. */
@@ -219,5 +247,11 @@ function emit(state: ManagerState, batch: readonly Finished[], out: Out): void {
     seq,
     batch.map(({ part, indexes }) => ({ chunk: part.chunk, epoch: part.epoch, indexes })),
   );
-  out.push({ kind: 'results', seq, workers, slabs: batch.map(({ part }) => part), parts: batch.map(({ slab }) => slab) });
+  out.push({
+    kind: 'results',
+    seq,
+    workers,
+    slabs: batch.map(({ part }) => part),
+    parts: batch.map(({ slab }) => slab),
+  });
 }

@@ -181,7 +181,11 @@ export interface ManagerState {
 export type ManagerEvent =
   | { readonly kind: 'service.connected' }
   | { readonly kind: 'service.disconnected' }
-  | { readonly kind: 'service.message'; readonly message: ServiceToManager; readonly parts: readonly Buffer[] }
+  | {
+      readonly kind: 'service.message';
+      readonly message: ServiceToManager;
+      readonly parts: readonly Buffer[];
+    }
   | {
       readonly kind: 'executor.message';
       readonly peer: PeerId;
@@ -260,7 +264,14 @@ export function makeManagerState(options: ManagerOptions, now: number): ManagerS
     blocks: new Map(),
     nextBlock: 1,
     breaker: BREAKER_CLOSED,
-    link: { phase: 'down', heard_ms: now, beat_ms: now, hello_ms: 0, heartbeat_ms: DEFAULT_HEARTBEAT_MS, told: '' },
+    link: {
+      phase: 'down',
+      heard_ms: now,
+      beat_ms: now,
+      hello_ms: 0,
+      heartbeat_ms: DEFAULT_HEARTBEAT_MS,
+      told: '',
+    },
     gather_until_ms: options.blocks.length > 0 ? now + options.limits.gather_ms : now,
     expected: new Set(options.blocks),
     finished: [],
@@ -324,7 +335,16 @@ export function forgetIfDone(state: ManagerState, held: Held): void {
 export function functionHere(state: ManagerState, id: string): FunctionHere {
   let fn = state.functions.get(id);
   if (fn === undefined) {
-    fn = { id, code: null, wanted_ms: null, queue: [], queued: 0, open: 0, ringed: false, time: newRunTime() };
+    fn = {
+      id,
+      code: null,
+      wanted_ms: null,
+      queue: [],
+      queued: 0,
+      open: 0,
+      ringed: false,
+      time: newRunTime(),
+    };
     state.functions.set(id, fn);
   }
   return fn;

@@ -28,7 +28,11 @@ type Out = ManagerInstruction[];
 /** Takes a delivery. False when there is no room for it or it is malformed: it stays unanswered and comes again. */
 export function takeBatch(state: ManagerState, part: BatchPart, batch: Buffer, out: Out): boolean {
   if (state.held_bytes > MAX_HELD_BYTES || state.chunks.size >= MAX_HELD_CHUNKS) {
-    out.push({ kind: 'log', level: 'warn', text: `no room for chunk ${part.chunk}: too many tasks are here already` });
+    out.push({
+      kind: 'log',
+      level: 'warn',
+      text: `no room for chunk ${part.chunk}: too many tasks are here already`,
+    });
     return false;
   }
   let all: BatchEntry[];
@@ -111,7 +115,12 @@ function changeLoad(executor: Executor, functionId: string, by: number): void {
 }
 
 /** Notes that an executor has these tasks. They must be open and in no place or queued. */
-export function assign(state: ManagerState, executor: Executor, held: Held, indexes: readonly number[]): void {
+export function assign(
+  state: ManagerState,
+  executor: Executor,
+  held: Held,
+  indexes: readonly number[],
+): void {
   for (const index of indexes) {
     detach(state, held, index);
     held.place[index] = executor.number;
@@ -177,13 +186,24 @@ export function takeSlab(
   try {
     scanned = scanSlab(slab);
   } catch (error) {
-    out.push({ kind: 'log', level: 'error', text: `a result of chunk ${part.chunk} is malformed: ${String(error)}` });
+    out.push({
+      kind: 'log',
+      level: 'error',
+      text: `a result of chunk ${part.chunk} is malformed: ${String(error)}`,
+    });
     return;
   }
   const indexes = scanned.indexes.filter((index) => isOpen(held, index));
   if (indexes.length === 0) return;
   if (held.fn !== null) observe(held.fn.time, scanned.indexes.length, scanned.duration_s);
-  finish(state, held, indexes, indexes.length === scanned.indexes.length ? slab : only(slab, indexes), part.worker, facts);
+  finish(
+    state,
+    held,
+    indexes,
+    indexes.length === scanned.indexes.length ? slab : only(slab, indexes),
+    part.worker,
+    facts,
+  );
 }
 
 /** The slab of some of a slab's tasks. */
@@ -251,7 +271,14 @@ export function comeBack(
   return lost;
 }
 
-function giveUp(state: ManagerState, held: Held, index: number, attempts: number, why: ComeBack, now: number): void {
+function giveUp(
+  state: ManagerState,
+  held: Held,
+  index: number,
+  attempts: number,
+  why: ComeBack,
+  now: number,
+): void {
   const times = attempts === 1 ? 'once' : `${attempts} times`;
   const message =
     why.code === 'KILLED_WORKERS'
@@ -284,11 +311,18 @@ function remember(state: ManagerState, tasks: TaskRefs): void {
   state.cancelled.delete(tasks.chunk);
   state.cancelled.set(tasks.chunk, known);
   const oldest = state.cancelled.keys().next();
-  if (state.cancelled.size > MAX_CANCELLED_CHUNKS && oldest.done !== true) state.cancelled.delete(oldest.value);
+  if (state.cancelled.size > MAX_CANCELLED_CHUNKS && oldest.done !== true)
+    state.cancelled.delete(oldest.value);
 }
 
 /** Takes over a task that an executor says it has. False when the executor should drop it. */
-export function adopt(state: ManagerState, executor: Executor, chunk: string, epoch: number, index: number): boolean {
+export function adopt(
+  state: ManagerState,
+  executor: Executor,
+  chunk: string,
+  epoch: number,
+  index: number,
+): boolean {
   if (state.cancelled.get(chunk)?.has(index) === true) return false;
   const held = hold(state, chunk, epoch);
   const place = held.place[index];

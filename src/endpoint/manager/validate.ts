@@ -28,7 +28,10 @@ export function validate(state: ManagerState): void {
       }
     }
     must(held.open === openHere, `chunk ${held.chunk} counts ${held.open} open tasks of ${openHere}`);
-    must(held.spooled === spooledHere, `chunk ${held.chunk} counts ${held.spooled} results of ${spooledHere}`);
+    must(
+      held.spooled === spooledHere,
+      `chunk ${held.chunk} counts ${held.spooled} results of ${spooledHere}`,
+    );
     must(openHere + spooledHere > 0, `chunk ${held.chunk} is kept for nothing`);
     open += openHere;
     spooledRefs.set(held.chunk, spooledHere);
@@ -46,13 +49,19 @@ function checkFunctions(state: ManagerState, must: Must): void {
   let queued = 0;
   for (const fn of state.functions.values()) {
     queued += fn.queued;
-    must(fn.queued >= 0 && fn.open >= fn.queued, `function ${fn.id} counts ${fn.queued} queued of ${fn.open} open`);
+    must(
+      fn.queued >= 0 && fn.open >= fn.queued,
+      `function ${fn.id} counts ${fn.queued} queued of ${fn.open} open`,
+    );
     must(fn.queued === 0 || state.ring.includes(fn), `function ${fn.id} waits outside the ring`);
     const reachable = new Set<string>();
     for (const { held, indexes } of fn.queue) {
       for (const index of indexes) if (held.place[index] === QUEUED) reachable.add(`${held.chunk} ${index}`);
     }
-    must(reachable.size === fn.queued, `function ${fn.id} counts ${fn.queued} queued, its queue has ${reachable.size}`);
+    must(
+      reachable.size === fn.queued,
+      `function ${fn.id} counts ${fn.queued} queued, its queue has ${reachable.size}`,
+    );
   }
   must(queued === state.queued, 'functions and manager count queued tasks differently');
 }
@@ -66,7 +75,10 @@ function checkExecutors(state: ManagerState, withExecutor: ReadonlyMap<number, n
     must(byFunction === tasks, `executor ${executor.id} counts ${byFunction} tasks by function of ${tasks}`);
     must(byChunk === tasks, `executor ${executor.id} counts ${byChunk} tasks by chunk of ${tasks}`);
     must(executor.bytes >= 0, `executor ${executor.id} has ${executor.bytes} bytes`);
-    must(executor.peer === null || state.byPeer.get(executor.peer) === executor, `executor ${executor.id} is not its peer`);
+    must(
+      executor.peer === null || state.byPeer.get(executor.peer) === executor,
+      `executor ${executor.id} is not its peer`,
+    );
   }
 }
 
@@ -76,6 +88,9 @@ function checkResults(state: ManagerState, spooled: ReadonlyMap<string, number>,
   for (const refs of state.sent.values()) for (const { chunk, indexes } of refs) add(chunk, indexes.length);
   for (const { part, indexes } of state.finished) add(part.chunk, indexes.length);
   for (const [chunk, count] of spooled) {
-    must((owed.get(chunk) ?? 0) >= count, `chunk ${chunk} has ${count} results, only ${owed.get(chunk) ?? 0} are kept`);
+    must(
+      (owed.get(chunk) ?? 0) >= count,
+      `chunk ${chunk} has ${count} results, only ${owed.get(chunk) ?? 0} are kept`,
+    );
   }
 }

@@ -38,6 +38,9 @@ export interface BatchScheduler {
   readonly name: string;
   /** Between two looks at the blocks, in milliseconds. */
   readonly poll_ms: number;
+  /** Is the submit command itself the block? It then runs in a session of its own, its end is noticed at once, and
+   *  "PID START" of its process stands for what submitting printed. */
+  readonly foreground: boolean;
   /** Text of the script that is the block. */
   script(block: BlockSpec): string;
   /** Submits a script file. */
@@ -47,7 +50,8 @@ export interface BatchScheduler {
   statusCommand(nativeIds: readonly string[]): Command;
   /** Reports by native id; ids it does not mention are `unknown`. Throws when the listing failed. */
   parseStatus(output: CommandOutput, nativeIds: readonly string[]): Map<string, BlockReport>;
-  cancelCommand(nativeIds: readonly string[]): Command;
+  /** Ends blocks: asks their processes to end or, by force, ends them. */
+  cancelCommand(nativeIds: readonly string[], force: boolean): Command;
 }
 
 /** One argument, quoted for a POSIX shell. */

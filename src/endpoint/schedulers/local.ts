@@ -1,6 +1,6 @@
-// Blocks on this machine: the script runs in the background as the leader of a session of its own, so that it
-// outlives the manager that started it and a later one can take it over. A native id is PID:START: a pid alone
-// may be another process's by then.
+// Blocks on this machine: the script runs as the leader of a session of its own, so that it outlives the manager
+// that started it and a later one can take it over. A native id is PID:START (processes.ts): a pid alone may be
+// another process's by then.
 import type { BatchScheduler, BlockReport, CommandOutput } from './contract.ts';
 import { shellLine, shellQuote } from './contract.ts';
 
@@ -18,15 +18,11 @@ const PRINT_PROCESS = `print_process() {
   fi
 }`;
 
-const START = `${PRINT_PROCESS}
-if command -v setsid >/dev/null 2>&1; then setsid sh "$1" </dev/null >/dev/null 2>&1 &
-else set -m; sh "$1" </dev/null >/dev/null 2>&1 & fi
-print_process $!`;
-
 const STATUS = `${PRINT_PROCESS}
 for pid in "$@"; do print_process "$pid"; done`;
 
-const CANCEL = `for pid in "$@"; do kill -TERM -- "-$pid" 2>/dev/null; done; exit 0`;
+const CANCEL = `signal=$1; shift
+for pid in "$@"; do kill "-$signal" -- "-$pid" 2>/dev/null; done; exit 0`;
 
 function pidOf(nativeId: string): string {
   return nativeId.split(':', 1)[0] ?? '';
@@ -41,6 +37,7 @@ function liveIds(output: CommandOutput): Set<string> {
 export const local: BatchScheduler = {
   name: 'local',
   poll_ms: 1_000,
+  foreground: true,
   script(block) {
     const log = shellQuote(block.log_file);
     return `#!/bin/sh
@@ -49,7 +46,7 @@ ${block.worker_init}
 exec ${shellLine(block.executor)}
 `;
   },
-  submitCommand: (scriptFile) => ({ argv: ['sh', '-c', START, 'start', scriptFile] }),
+  submitCommand: (scriptFile) => ({ argv: ['sh', scriptFile] }),
   parseSubmit(output) {
     const [id] = liveIds(output);
     if (output.code !== 0 || id === undefined) {
@@ -64,5 +61,7 @@ exec ${shellLine(block.executor)}
     const report = (id: string): BlockReport => ({ phase: live.has(id) ? 'running' : 'ended', words: '' });
     return new Map(nativeIds.map((id) => [id, report(id)]));
   },
-  cancelCommand: (nativeIds) => ({ argv: ['sh', '-c', CANCEL, 'cancel', ...nativeIds.map(pidOf)] }),
+  cancelCommand: (nativeIds, force) => ({
+    argv: ['sh', '-c', CANCEL, 'cancel', force ? 'KILL' : 'TERM', ...nativeIds.map(pidOf)],
+  }),
 };

@@ -20,9 +20,10 @@ except (ImportError, OSError):
 HEAD_BYTES = 32 << 10
 TAIL_BYTES = 32 << 10
 GUARD_BYTES = 64 << 20
-"""A running task's file is cut back to its head when it is found longer than this."""
+"""When a running task has written so much since the last time, the middle of its file is given back to the disk."""
 
 _UNBUFFERED = 2  # _IONBF, the same in glibc, musl and macOS
+_PUNCH_HOLE = 0x03  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, Linux
 
 
 def _unlinked_file():
@@ -49,6 +50,17 @@ def _unbuffer_c_stream(name):
         pass
 
 
+def _free_disk(fd, start, end):
+    """Frees what a file holds between two places and leaves its length as it is, so that writers notice nothing. Best
+    effort: not every file system can."""
+    try:
+        fallocate = _libc.fallocate
+    except AttributeError:
+        return
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    fallocate(fd, _PUNCH_HOLE, start, end - start)
+
+
 def _whole_characters(head, tail):
     """Drops the halves of UTF-8 characters that cutting left at the inner ends."""
     while tail and tail[0] & 0xC0 == 0x80:
@@ -71,7 +83,7 @@ class _Stream:
         self._fd = fd
         self._name = name
         self._file = _unlinked_file()
-        self._cut = 0
+        self._freed = 0
         self._lock = _thread.allocate_lock()
         _unbuffer_c_stream(name)
         self.repair()
@@ -94,30 +106,31 @@ class _Stream:
             self._text.flush()
         except (ValueError, OSError):
             self.repair()
+        setattr(sys, self._name, self._text)
         if os.lseek(self._file, 0, os.SEEK_END) == 0:
             return b""
         with self._lock:
             output = self._read(os.lseek(self._file, 0, os.SEEK_END))
             os.ftruncate(self._file, 0)
-            self._cut = 0
+            self._freed = 0
         return output if output.isascii() else output.decode("utf-8", "replace").encode()
 
     def _read(self, size):
-        cut = self._cut + max(0, size - HEAD_BYTES - TAIL_BYTES)
-        if cut == 0:
+        cut = size - HEAD_BYTES - TAIL_BYTES
+        if cut <= 0:
             return os.pread(self._file, size, 0)
         head = os.pread(self._file, HEAD_BYTES, 0)
-        tail = os.pread(self._file, TAIL_BYTES, max(HEAD_BYTES, size - TAIL_BYTES))
+        tail = os.pread(self._file, TAIL_BYTES, size - TAIL_BYTES)
         head, tail = _whole_characters(head, tail)
         return b"%s\n[pilotwave: %d bytes of %s cut here]\n%s" % (head, cut, self._name.encode(), tail)
 
     def guard(self):
-        """Called by another thread while a task runs: keeps a task that prints without end from filling the disk."""
+        """Called by another thread while a task runs: keeps one that prints without end from filling the disk."""
         with self._lock:
             size = os.lseek(self._file, 0, os.SEEK_END)
-            if size > GUARD_BYTES:
-                os.ftruncate(self._file, HEAD_BYTES)
-                self._cut += size - HEAD_BYTES
+            if size - self._freed > GUARD_BYTES:
+                _free_disk(self._file, HEAD_BYTES, size - TAIL_BYTES)
+                self._freed = size
 
 
 class Capture:

@@ -29,6 +29,8 @@ EXIT_MALFORMED = 70
 EXIT_CANNOT_START = 71
 _READ_BUFFER_BYTES = 1 << 18
 _OPTIONS_KEPT = 256
+_LARGE_RESULT_BYTES = 1 << 20
+"""From here on a result is sent at once, so that a batch of them is never held in memory."""
 
 
 class Sender:
@@ -98,7 +100,10 @@ class Worker:
         function.begin_batch()
         self._watch.begin_batch()
         for entry in entries:
-            add(execute(function, entry, options, place))
+            result = execute(function, entry, options, place)
+            add(result)
+            if len(result[3]) > _LARGE_RESULT_BYTES:
+                self._sender.flush(False)
         self._watch.end_batch()
         self._sender.flush(True)
 

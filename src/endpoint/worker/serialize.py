@@ -101,7 +101,7 @@ def _load_json(buffer, _label):
         value, end = _scan_json(buffer, 3)
         if end == len(buffer):
             return value
-    except StopIteration:
+    except (StopIteration, ValueError):
         pass
     try:
         return json.loads(buffer[3:])  # takes white space round the value, and tells what is wrong

@@ -177,7 +177,8 @@ function tokenBody(row: TokenRow): Record<string, unknown> {
 /** Aborts when the caller hangs up, so that a wait for a gone client ends. */
 function hangUpSignal(request: Request): AbortSignal {
   const abort = new AbortController();
-  request.on('close', () => abort.abort());
+  // The response's 'close', not the request's: that comes as soon as its body has been read.
+  request.res?.once('close', () => abort.abort());
   return abort.signal;
 }
 
@@ -269,7 +270,11 @@ function taskRoutes(routes: Routes, tasks: TaskService): void {
       options: { result_serializers: ['JSONData', 'DillDataBase64'], ...body.options },
       key: body.idempotency_key,
     });
-    return ok({ task_group_id: submitted.task_group_id, task_ids: submitted.task_ids.flat() }, 202);
+    const answer = { task_group_id: submitted.task_group_id, task_ids: submitted.task_ids.flat() };
+    const wait_s = queryCount(request, 'wait_s', { min: 0, max: LONGEST_WAIT_S, otherwise: 0 });
+    if (wait_s === 0) return ok(answer, 202);
+    const views = await tasks.await(caller, answer.task_ids, wait_s * 1000, hangUpSignal(request));
+    return ok({ ...answer, tasks: views.map(taskBody) }, views.every((task) => task.done) ? 200 : 202);
   });
   routes.on('get', '/tasks', [SCOPES.compute], async (request, caller) => {
     const limit = queryCount(request, 'limit', { min: 1, max: PAGE, otherwise: 100 });
@@ -295,6 +300,14 @@ function taskRoutes(routes: Routes, tasks: TaskService): void {
     );
     const shown = matching.slice(0, limit);
     return ok({ tasks: shown.map(taskBody), marker: nextMarker(found, limit) });
+  });
+  routes.on('get', '/task_groups/:id', [SCOPES.compute], async (request, caller) => {
+    const wait_s = queryCount(request, 'wait_s', { min: 0, max: LONGEST_WAIT_S, otherwise: 0 });
+    const id = textParam(request, 'id').toLowerCase();
+    return ok({
+      task_group_id: id,
+      ...(await tasks.progress(caller, id, wait_s * 1000, hangUpSignal(request))),
+    });
   });
   routes.on('get', '/tasks/:id', [SCOPES.compute], async (request, caller) => {
     const wait_s = queryCount(request, 'wait_s', { min: 0, max: LONGEST_WAIT_S, otherwise: 0 });

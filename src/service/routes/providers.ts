@@ -15,6 +15,7 @@ import {
   textParam,
   type Answer,
   type RouteDeps,
+  type Routes,
 } from '../steps/handler.ts';
 
 const STATUSES = ['ACTIVE', 'INACTIVE', 'SUCCEEDED', 'FAILED'] as const;
@@ -41,83 +42,82 @@ function words<W extends string>(
 
 const isTrue = (text: string | undefined): boolean => /^(true|1|yes)$/i.test(text ?? '');
 
+type Method = 'get' | 'post' | 'delete';
+type Spellings = readonly (readonly [Method, string])[];
+type On = (spellings: Spellings, handler: (request: Request, caller: Principal) => Promise<Answer>) => void;
+
+const nameIn = (request: Request): string => textParam(request, 'name');
+const idIn = (request: Request): string => textParam(request, 'id');
+
+/** What needs no token. */
+function openRoutes(routes: Routes, host: ActionHost): void {
+  routes.open('get', '/', () => ({ ...ok({ providers: host.list() }), headers: CORS }));
+  routes.open('get', '/:name', (request) => ({ ...ok(host.introspect(nameIn(request))), headers: CORS }));
+  routes.open('options', '/:name', (request) => {
+    host.introspect(nameIn(request));
+    return { status: 204, headers: PREFLIGHT };
+  });
+}
+
+/** Run and enumerate. */
+function providerVerbs(on: On, host: ActionHost): void {
+  const run: Spellings = [
+    ['post', '/:name/run'],
+    ['post', '/:name/actions'],
+  ];
+  on(run, async (request, caller) => {
+    const { created, action } = await host.run(nameIn(request), caller, bodyObject(request));
+    return ok(action, created ? 202 : 200);
+  });
+  on([['get', '/:name/actions']], async (request, caller) => {
+    const roles = words(request, 'roles', ACTION_ROLES, 'creator_id');
+    const statuses = words(request, 'status', STATUSES, 'ACTIVE');
+    return ok(await host.enumerate(nameIn(request), caller, { roles, statuses }));
+  });
+}
+
+/** What is asked of one action. */
+function actionVerbs(on: On, host: ActionHost): void {
+  const status: Spellings = [
+    ['get', '/:name/actions/:id'],
+    ['get', '/:name/:id/status'],
+  ];
+  const log: Spellings = [
+    ['get', '/:name/actions/:id/log'],
+    ['get', '/:name/:id/log'],
+  ];
+  on(status, async (request, caller) => ok(await host.status(nameIn(request), caller, idIn(request))));
+  on(log, async (request, caller) => {
+    const per_page = queryCount(request, 'per_page', { min: 1, max: 100, otherwise: 10 });
+    const limit = queryCount(request, 'limit', { min: 1, max: 100, otherwise: per_page });
+    const reverse = isTrue(queryText(request, 'reverse_order'));
+    const marker = queryText(request, 'pagination_token') ?? queryText(request, 'marker');
+    return ok(await host.log(nameIn(request), caller, idIn(request), { limit, reverse, marker }));
+  });
+  for (const verb of ['cancel', 'resume', 'release'] as const) {
+    const spellings: Spellings = [
+      ['post', `/:name/actions/:id/${verb}`],
+      ['post', `/:name/:id/${verb}`],
+      ...(verb === 'release' ? [['delete', '/:name/actions/:id'] as const] : []),
+    ];
+    on(spellings, async (request, caller) => ok(await host[verb](nameIn(request), caller, idIn(request))));
+  }
+}
+
 /** Routes under /providers. The bodies of POST must have been parsed as JSON whatever their Content-Type. */
 export function providerRoutes(host: ActionHost, deps: RouteDeps): Router {
   const routes = makeRoutes('provider', deps);
-  const name = (request: Request): string => textParam(request, 'name');
-  const id = (request: Request): string => textParam(request, 'id');
-
-  /** A route of an action or a provider, in each of its spellings; the token needs the provider's scope or the
-   *  one for all of ours. */
-  const on = (
-    spellings: readonly (readonly ['get' | 'post' | 'delete', string])[],
-    handler: (request: Request, caller: Principal) => Promise<Answer>,
-  ): void => {
+  // The token needs the provider's own scope, or the one for all of ours.
+  const on: On = (spellings, handler) => {
     for (const [method, path] of spellings) {
       routes.on(method, path, [], (request, caller) => {
-        needScope(caller, host.scopeOf(name(request)), SCOPES.providers);
+        needScope(caller, host.scopeOf(nameIn(request)), SCOPES.providers);
         return handler(request, caller);
       });
     }
   };
-
-  routes.open('get', '/', () => ({ ...ok({ providers: host.list() }), headers: CORS }));
-  routes.open('get', '/:name', (request) => ({ ...ok(host.introspect(name(request))), headers: CORS }));
-  routes.open('options', '/:name', (request) => {
-    host.introspect(name(request));
-    return { status: 204, headers: PREFLIGHT };
-  });
-
-  const run = async (request: Request, caller: Principal): Promise<Answer> => {
-    const { created, action } = await host.run(name(request), caller, bodyObject(request));
-    return ok(action, created ? 202 : 200);
-  };
-  on(
-    [
-      ['post', '/:name/run'],
-      ['post', '/:name/actions'],
-    ],
-    run,
-  );
-  on([['get', '/:name/actions']], async (request, caller) =>
-    ok(
-      await host.enumerate(name(request), caller, {
-        roles: words(request, 'roles', ACTION_ROLES, 'creator_id'),
-        statuses: words(request, 'status', STATUSES, 'ACTIVE'),
-      }),
-    ),
-  );
-  on(
-    [
-      ['get', '/:name/actions/:id'],
-      ['get', '/:name/:id/status'],
-    ],
-    async (request, caller) => ok(await host.status(name(request), caller, id(request))),
-  );
-  on(
-    [
-      ['get', '/:name/actions/:id/log'],
-      ['get', '/:name/:id/log'],
-    ],
-    async (request, caller) => {
-      const per_page = queryCount(request, 'per_page', { min: 1, max: 100, otherwise: 10 });
-      const limit = queryCount(request, 'limit', { min: 1, max: 100, otherwise: per_page });
-      const reverse = isTrue(queryText(request, 'reverse_order'));
-      const marker = queryText(request, 'pagination_token') ?? queryText(request, 'marker');
-      return ok(await host.log(name(request), caller, id(request), { limit, reverse, marker }));
-    },
-  );
-  for (const verb of ['cancel', 'resume', 'release'] as const) {
-    on(
-      [
-        ['post', `/:name/actions/:id/${verb}`],
-        ['post', `/:name/:id/${verb}`],
-      ],
-      async (request, caller) => ok(await host[verb](name(request), caller, id(request))),
-    );
-  }
-  on([['delete', '/:name/actions/:id']], async (request, caller) =>
-    ok(await host.release(name(request), caller, id(request))),
-  );
+  openRoutes(routes, host);
+  providerVerbs(on, host);
+  actionVerbs(on, host);
   return routes.finish();
 }

@@ -63,7 +63,7 @@ function eventOf(config: CronConfig, context: SourceContext, instant: number, dr
   };
 }
 
-async function start(config: CronConfig, context: SourceContext): Promise<number> {
+async function start(context: SourceContext): Promise<number> {
   const last = (await context.loadCursor())?.last;
   return typeof last === 'string' ? Date.parse(last) : context.created_at;
 }
@@ -79,7 +79,7 @@ async function fire(config: CronConfig, context: SourceContext, due: Due, until:
 
 async function run(raw: JsonObject, context: SourceContext): Promise<void> {
   const config = readConfig(raw);
-  let after = await start(config, context);
+  let after = await start(context);
   while (!context.signal.aborted) {
     const now = context.now();
     // Instants that come again after the clock was set back have the ids they had before: they fire once.

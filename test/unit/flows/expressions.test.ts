@@ -39,9 +39,18 @@ function compareWithPython(cases: readonly (PythonCase & { generated?: boolean }
     if (beyondJson(theirs) || beyondJson(mine)) continue;
     compared += 1;
     // JSON has no tuples: what partition() answers is a list to us, also where Python tells the two apart.
-    if (test.generated === true && /partition/.test(test.expression) && /[=<>+*\][]|join|in |sorted|sum|min|max/.test(test.expression)) continue;
-    const same = 'text' in theirs && 'text' in mine ? theirs.text === mine.text : 'error' in theirs && 'error' in mine;
-    assert.ok(same, `${test.expression}\n  with ${JSON.stringify(test.env)}\n  Python: ${JSON.stringify(theirs)}\n  ours:   ${JSON.stringify(mine)}`);
+    if (
+      test.generated === true &&
+      /partition/.test(test.expression) &&
+      /[=<>+*\][]|join|in |sorted|sum|min|max/.test(test.expression)
+    )
+      continue;
+    const same =
+      'text' in theirs && 'text' in mine ? theirs.text === mine.text : 'error' in theirs && 'error' in mine;
+    assert.ok(
+      same,
+      `${test.expression}\n  with ${JSON.stringify(test.env)}\n  Python: ${JSON.stringify(theirs)}\n  ours:   ${JSON.stringify(mine)}`,
+    );
   }
   return compared;
 }
@@ -54,7 +63,15 @@ const ENV = {
   x: { DATA: [{ source_path: '/' }, { source_path: 'a~b' }, { source_path: 'c' }] },
   state: { batches: [['p']], i: 1 },
   step: 2,
-  ls: { details: { DATA: [{ name: 'n0', type: 'file' }, { name: 'n1', type: 'dir' }, { name: 'n2', type: 'file' }] } },
+  ls: {
+    details: {
+      DATA: [
+        { name: 'n0', type: 'file' },
+        { name: 'n1', type: 'dir' },
+        { name: 'n2', type: 'file' },
+      ],
+    },
+  },
   permission_list: { details: { DATA: [{ id: 'p1', principal: 'f1', path: '/a/b/' }] } },
   _context: { flow_id: 'f1', email: null, username: 'ada', user_id: 'urn:u' },
   details: { result: [['r00', 'r01']] },
@@ -130,7 +147,7 @@ const TABLE = [
   'sum([1, 2.5]) + sum([]) + min(3, 1) + max([4, 9])',
   "sum(['a'])",
   'sorted(xs) + sorted([True, 0.5])',
-  "any(x > 2 for x in xs) and not all(x > 2 for x in xs)",
+  'any(x > 2 for x in xs) and not all(x > 2 for x in xs)',
   '[i * y for i, y in enumerate(xs)] + [a + b for a, b in zip(xs, rs)] + list(range(5, 0, -2))',
   '[y for y in xs if y > 1 if y < 3]',
   '[k for k in source]',
@@ -150,7 +167,7 @@ const TABLE = [
   '(((((1)))))',
   'f + 1 == 2.5',
   'xs == [3, 1, 2] and xs != (xs + xs)',
-  "str(word.upper()) + str([word])",
+  'str(word.upper()) + str([word])',
   '-f + +3',
   '-"a"',
   'not 1 == 2',
@@ -169,7 +186,10 @@ describe('flow expressions against CPython', function () {
   });
 
   it('agree on generated expressions', () => {
-    const cases = fc.sample(anyCase(), { numRuns: Number(process.env['N'] ?? 4000), seed: Number(process.env['SEED'] ?? 20261123) });
+    const cases = fc.sample(anyCase(), {
+      numRuns: Number(process.env['N'] ?? 4000),
+      seed: Number(process.env['SEED'] ?? 20261123),
+    });
     assert.ok(compareWithPython(cases.map((test) => ({ ...test, generated: true }))) > cases.length / 2);
   });
 });
@@ -177,7 +197,10 @@ describe('flow expressions against CPython', function () {
 /** Random expressions over random data, shaped so that a good part of them has a value. */
 function anyCase(): fc.Arbitrary<PythonCase> {
   const number = fc.oneof(fc.integer({ min: -50, max: 50 }), fc.constantFrom(0.5, -2.25, 3.125, 1e-7, 1e17));
-  const text = fc.oneof(fc.constantFrom('', 'a', 'a/b/c', ' x y ', "it's", 'é😀', 'aaa', '/~/p', 'B'), fc.string({ maxLength: 5 }));
+  const text = fc.oneof(
+    fc.constantFrom('', 'a', 'a/b/c', ' x y ', "it's", 'é😀', 'aaa', '/~/p', 'B'),
+    fc.string({ maxLength: 5 }),
+  );
   const scalar = fc.oneof(number, text, fc.boolean(), fc.constant(null));
   const env = fc.record({
     n: fc.integer({ min: -5, max: 5 }),
@@ -187,7 +210,22 @@ function anyCase(): fc.Arbitrary<PythonCase> {
     o: fc.record({ k: scalar, list: fc.array(scalar, { maxLength: 3 }) }),
   });
   const literal = fc.oneof(
-    fc.constantFrom('0', '1', '-3', '2.0', '0.25', "'a'", "'/'", '""', 'True', 'False', 'None', '[]', '[1, 2.0]', "{'k': 1}"),
+    fc.constantFrom(
+      '0',
+      '1',
+      '-3',
+      '2.0',
+      '0.25',
+      "'a'",
+      "'/'",
+      '""',
+      'True',
+      'False',
+      'None',
+      '[]',
+      '[1, 2.0]',
+      "{'k': 1}",
+    ),
     fc.constantFrom('n', 't', 'xs', 'ws', 'o', 'o.k', 'o.list', "o['list']", 'missing', 'o.nope'),
   );
   const { expression } = fc.letrec<{ expression: string }>((tie) => ({
@@ -195,21 +233,96 @@ function anyCase(): fc.Arbitrary<PythonCase> {
       { maxDepth: 4, withCrossShrink: true },
       literal,
       fc
-        .tuple(tie('expression'), fc.constantFrom('+', '-', '*', '/', '//', '%', '==', '!=', '<', '<=', '>', '>=', 'in', 'not in', 'and', 'or'), tie('expression'))
+        .tuple(
+          tie('expression'),
+          fc.constantFrom(
+            '+',
+            '-',
+            '*',
+            '/',
+            '//',
+            '%',
+            '==',
+            '!=',
+            '<',
+            '<=',
+            '>',
+            '>=',
+            'in',
+            'not in',
+            'and',
+            'or',
+          ),
+          tie('expression'),
+        )
         .map(([a, op, b]) => `(${a} ${op} ${b})`),
       fc.tuple(fc.constantFrom('not ', '-', '+'), tie('expression')).map(([op, a]) => `(${op}${a})`),
-      fc.tuple(tie('expression'), tie('expression'), tie('expression')).map(([a, c, b]) => `(${a} if ${c} else ${b})`),
-      fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `(${a})[${b}]`),
-      fc.tuple(fc.constantFrom('xs', 't', 'ws', 'o.list'), fc.constantFrom('1:', ':-1', '::-1', 'n:', ':n', '-3:3', '::2')).map(([a, s]) => `${a}[${s}]`),
-      fc.tuple(tie('expression'), fc.constantFrom('xs', 'ws', 't', 'o.list', 'o')).map(([e, s]) => `[(${e}) for v in ${s}]`),
-      fc.tuple(fc.constantFrom('xs', 'ws', 'o.list'), tie('expression')).map(([s, c]) => `[v for v in ${s} if (${c})]`),
-      fc.tuple(fc.constantFrom('len', 'str', 'bool', 'int', 'float', 'abs', 'sorted', 'list', 'any', 'all', 'sum', 'min', 'max', 'pathsplit', 'range'), tie('expression')).map(([f, a]) => `${f}(${a})`),
       fc
-        .tuple(fc.constantFrom('t', 't', "'a b a'", 'o.k'), fc.constantFrom('strip', 'lstrip', 'rstrip', 'split', 'rsplit', 'partition', 'rpartition', 'startswith', 'endswith', 'lower', 'upper'), fc.constantFrom('', "'a'", "'/'", "' '", 't', 'None'))
+        .tuple(tie('expression'), tie('expression'), tie('expression'))
+        .map(([a, c, b]) => `(${a} if ${c} else ${b})`),
+      fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `(${a})[${b}]`),
+      fc
+        .tuple(
+          fc.constantFrom('xs', 't', 'ws', 'o.list'),
+          fc.constantFrom('1:', ':-1', '::-1', 'n:', ':n', '-3:3', '::2'),
+        )
+        .map(([a, s]) => `${a}[${s}]`),
+      fc
+        .tuple(tie('expression'), fc.constantFrom('xs', 'ws', 't', 'o.list', 'o'))
+        .map(([e, s]) => `[(${e}) for v in ${s}]`),
+      fc
+        .tuple(fc.constantFrom('xs', 'ws', 'o.list'), tie('expression'))
+        .map(([s, c]) => `[v for v in ${s} if (${c})]`),
+      fc
+        .tuple(
+          fc.constantFrom(
+            'len',
+            'str',
+            'bool',
+            'int',
+            'float',
+            'abs',
+            'sorted',
+            'list',
+            'any',
+            'all',
+            'sum',
+            'min',
+            'max',
+            'pathsplit',
+            'range',
+          ),
+          tie('expression'),
+        )
+        .map(([f, a]) => `${f}(${a})`),
+      fc
+        .tuple(
+          fc.constantFrom('t', 't', "'a b a'", 'o.k'),
+          fc.constantFrom(
+            'strip',
+            'lstrip',
+            'rstrip',
+            'split',
+            'rsplit',
+            'partition',
+            'rpartition',
+            'startswith',
+            'endswith',
+            'lower',
+            'upper',
+          ),
+          fc.constantFrom('', "'a'", "'/'", "' '", 't', 'None'),
+        )
         .map(([s, m, a]) => `${s}.${m}(${a})`),
       fc.tuple(fc.constantFrom('t', "'-'"), tie('expression')).map(([s, a]) => `${s}.join(${a})`),
       fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `[${a}, ${b}]`),
-      fc.tuple(fc.constantFrom("'a'", "''", 't'), fc.constantFrom("'bb'", "''", 't'), fc.constantFrom('', ', 1', ', -1', ', 0')).map(([a, b, c]) => `t.replace(${a}, ${b}${c})`),
+      fc
+        .tuple(
+          fc.constantFrom("'a'", "''", 't'),
+          fc.constantFrom("'bb'", "''", 't'),
+          fc.constantFrom('', ', 1', ', -1', ', 0'),
+        )
+        .map(([a, b, c]) => `t.replace(${a}, ${b}${c})`),
     ),
   }));
   return fc.record({ expression, env });
@@ -217,19 +330,25 @@ function anyCase(): fc.Arbitrary<PythonCase> {
 
 describe('flow expressions', () => {
   it('know the functions and paths of the flow language', () => {
-    const root = withContext(ENV as unknown as JsonObject, { run_id: 'r-1', email: null, username: 'ada' });
+    const root = withContext(ENV, { run_id: 'r-1', email: null, username: 'ada' });
     const is = (text: string, value: Json): void =>
       assert.deepEqual(evaluateExpression(parseExpressionText(text), root), value, text);
     is("pathsplit('/foo/bar/blech')", ['/foo/bar', 'blech']);
     is("pathsplit('/~/path')", ['/~/', 'path']);
     is("pathsplit('/x')", ['/', 'x']);
     is("pathsplit('x')", ['', 'x']);
-    is("is_present('ls.details.DATA[0].name') and not is_present('ls.details.DATA[9]') and not is_present('a.b')", true);
+    is(
+      "is_present('ls.details.DATA[0].name') and not is_present('ls.details.DATA[9]') and not is_present('a.b')",
+      true,
+    );
     is("getattr('ls.details.DATA[-1].name')", 'n2');
     is("getattr('no.such', default='d') + getattr('no.such', 'e')", 'de');
     is("getattr('none', 'd')", null);
     is("getattr('no.such')", null);
-    is('`$.ls.details.DATA[1:]`', [{ name: 'n1', type: 'dir' }, { name: 'n2', type: 'file' }]);
+    is('`$.ls.details.DATA[1:]`', [
+      { name: 'n1', type: 'dir' },
+      { name: 'n2', type: 'file' },
+    ]);
     is('(`$._context.email` or `$._context.username`) + _context.run_id', 'adar-1');
     is('[`$.source.path`]', ['/a/b/c.txt']);
     is("{'a': 2.0, 'b': 1}", { a: 2, b: 1 });
@@ -237,7 +356,10 @@ describe('flow expressions', () => {
   });
 
   it('say what is wrong, with the names that are there', () => {
-    assert.throws(() => evaluate('soruce.path', { source: { path: 'x' } }), /"soruce" is not known: the run state has the members source/);
+    assert.throws(
+      () => evaluate('soruce.path', { source: { path: 'x' } }),
+      /"soruce" is not known: the run state has the members source/,
+    );
     assert.throws(() => evaluate('source.pth', { source: { path: 'x' } }), /the object has the members path/);
     assert.throws(() => evaluate('`$.a.b`', { a: {} }), /nothing at \$\.a\.b: \$\.a has no members/);
     assert.throws(() => evaluate('open("/etc/passwd")'), /there is no function open\(\)/);
@@ -251,7 +373,18 @@ describe('flow expressions', () => {
   });
 
   it('reach nothing but data', () => {
-    for (const text of ['constructor', 'toString', '__proto__', 'hasOwnProperty', 'source.constructor', 'source.__proto__', "source['__proto__']", 'xs.length', "''.constructor", "getattr('constructor')"]) {
+    for (const text of [
+      'constructor',
+      'toString',
+      '__proto__',
+      'hasOwnProperty',
+      'source.constructor',
+      'source.__proto__',
+      "source['__proto__']",
+      'xs.length',
+      "''.constructor",
+      "getattr('constructor')",
+    ]) {
       const attempt = (): Json => evaluate(text, { source: {}, xs: [1] });
       if (text.startsWith('getattr')) assert.equal(attempt(), null);
       else assert.throws(attempt, ExpressionError, text);
@@ -269,7 +402,7 @@ describe('flow expressions', () => {
       'range(10000000)',
       '[[[[[[[[[[x]*9]*9]*9]*9]*9]*9]*9]*9]*9]*9',
       '[a for a in range(2000) for b in range(2000)]',
-      "str([[[[[[[[[x]*9]*9]*9]*9]*9]*9]*9]*9]*9)",
+      'str([[[[[[[[[x]*9]*9]*9]*9]*9]*9]*9]*9]*9)',
       '[[[[[[[[[x]*9]*9]*9]*9]*9]*9]*9]*9]*9 == [[[[[[[[[x]*9]*9]*9]*9]*9]*9]*9]*9]*9',
       "('a'*90000).replace('a', 'b'*90000)",
       "('a'*90000).join(['b']*90000)",
@@ -288,7 +421,17 @@ describe('flow expressions', () => {
   });
 
   it('never throw anything but ExpressionError, whatever is written', () => {
-    const alphabet = [...'ab1.[](){}\'"`$,:+-*/%<>=! \\', ' in ', ' if ', ' else ', ' for ', 'not ', 'len(', 'str(', '😀'];
+    const alphabet = [
+      ...'ab1.[](){}\'"`$,:+-*/%<>=! \\',
+      ' in ',
+      ' if ',
+      ' else ',
+      ' for ',
+      'not ',
+      'len(',
+      'str(',
+      '😀',
+    ];
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...alphabet), { maxLength: 24 }), (parts) => {
         try {

@@ -9,7 +9,8 @@ export async function eventually<T>(
   const deadline = Date.now() + limit_ms;
   for (;;) {
     const value = await probe();
-    if (value !== undefined && value !== null && value !== false) return value as NonNullable<Exclude<T, false>>;
+    if (value !== undefined && value !== null && value !== false)
+      return value as NonNullable<Exclude<T, false>>;
     if (Date.now() > deadline) throw new Error(`waited ${limit_ms} ms in vain for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
