@@ -8,4 +8,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-process.exitCode = await runCli(process.argv.slice(2), processIo());
+const code = await runCli(process.argv.slice(2), processIo());
+// What was written must be out before the end; whatever else is still open must not keep the program.
+for (const stream of [process.stdout, process.stderr])
+  await new Promise((resolve) => stream.write('', resolve));
+process.exit(code);

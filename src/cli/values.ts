@@ -77,3 +77,8 @@ export function countOption(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('give a whole number from 1.');
   return Number(text);
 }
+
+/** For commander: a whole number from 0. */
+export function wholeOption(text: string): number {
+  return text === '0' ? 0 : countOption(text);
+}

@@ -236,7 +236,9 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedP
     ...account,
   });
   const ended = endOf(server);
+  const guard = guardAgainstOrphan(server);
   await ready(server, ended, log);
+  void ended.then(() => guard.kill('SIGKILL'));
   const url = `postgres://pilotwave:${password}@127.0.0.1:${port}/postgres`;
   return {
     url,
@@ -251,6 +253,22 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedP
       clearTimeout(hurry);
     },
   };
+}
+
+/**
+ * Ends the server should this process be killed: a shell that waits for the end of a pipe from here. What a
+ * server left behind would hold is a port, memory and the lock on its data.
+ */
+function guardAgainstOrphan(server: ChildProcess): ChildProcess {
+  const guard = spawn('/bin/sh', ['-c', `cat >/dev/null; kill -INT ${server.pid} 2>/dev/null`], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+    cwd: '/',
+  });
+  guard.on('error', () => undefined);
+  guard.stdin?.on('error', () => undefined);
+  guard.unref();
+  return guard;
 }
 
 function endOf(server: ChildProcess): Promise<string> {

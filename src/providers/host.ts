@@ -25,7 +25,16 @@ import {
   type ProviderDocument,
 } from './kit/document.ts';
 import { endedNews, type EndedNews } from './kit/ended.ts';
-import { cancel, makeLook, release, resume, tend, type KeeperDeps, type Look } from './kit/keeper.ts';
+import {
+  cancel,
+  lookAnew,
+  makeLook,
+  release,
+  resume,
+  tend,
+  type KeeperDeps,
+  type Look,
+} from './kit/keeper.ts';
 import { readRequest } from './kit/request.ts';
 import { runAction, type RunAnswer, type RunDeps } from './kit/run.ts';
 import { makeStart } from './kit/start.ts';
@@ -235,7 +244,7 @@ function makeVerbs({ options, find, keeper, run, look, reach }: Parts): Verbs {
 /** Builds the host of some providers on a database. Throws Error when two providers have one name. */
 export function makeActionHost(options: ActionHostOptions): ActionHost {
   const parts = makeParts(options);
-  const { find, keeper, run, look, news, sweeper } = parts;
+  const { find, keeper, run, news, sweeper } = parts;
   const adminContact = options.adminContact ?? 'the person who runs this service';
   return {
     list: () =>
@@ -251,7 +260,7 @@ export function makeActionHost(options: ActionHostOptions): ActionHost {
     async look(actionId) {
       keeper.calls.unwatch(actionId);
       const row = await run.store.load(actionId);
-      if (row !== undefined) await look(row);
+      if (row !== undefined) await lookAnew(keeper, row);
     },
     sweep: sweeper.sweep,
     async start() {

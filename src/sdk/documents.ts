@@ -108,6 +108,8 @@ export interface TaskState {
 export interface EndpointView {
   readonly id: string;
   readonly name: string;
+  /** Its owner's identity. */
+  readonly owner?: string;
   readonly status: 'online' | 'offline';
   /** Since when it is so. */
   readonly since: string | null;

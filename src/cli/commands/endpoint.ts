@@ -1,7 +1,12 @@
 // `pilotwave endpoint`: compute sites.
+import { rm } from 'node:fs/promises';
+import { Option } from 'commander';
 import type { Cli } from '../cli.ts';
 import type { Context } from '../context.ts';
 import { endpointId } from '../lookups.ts';
+import { countOption, wholeOption } from '../values.ts';
+import { start, stop } from './endpoint-agent.ts';
+import { configure } from './endpoint-configure.ts';
 
 async function list(context: Context): Promise<void> {
   const { out } = context;
@@ -45,15 +50,46 @@ async function show(context: Context, text: string): Promise<void> {
 }
 
 async function remove(context: Context, text: string): Promise<void> {
+  const [{ endpointNames }, { mustBeStopped, readLocal }] = await Promise.all([
+    import('../../endpoint/config.ts'),
+    import('../agent.ts'),
+  ]);
   const client = await context.client();
   const id = await endpointId(client, text);
+  const here = endpointNames(context.home)
+    .map((name) => readLocal(context.home, name))
+    .find((local) => local.config.endpoint_id === id);
+  if (here !== undefined) await mustBeStopped(here.dir, here.config.name);
   await client.endpoints.delete(id);
+  if (here !== undefined) await rm(here.dir, { recursive: true, force: true });
   context.out.value({ id, deleted: true }, `Deleted ${id}.`);
 }
 
 export function endpointCommand(cli: Cli): void {
   const noun = cli.program.command('endpoint').description('compute sites');
+  noun
+    .command('configure <name>')
+    .description('register this machine as an endpoint')
+    .option('--display-name <text>', 'what people see')
+    .option('--workers <n>', 'Python workers of each node (one per core)', countOption)
+    .option('--python <program>', 'Python that runs the workers (python3)')
+    .option('--scheduler <name>', 'what gives it nodes (local)')
+    .option('--worker-init <lines>', 'shell lines run before the workers: modules, environments')
+    .option('--min-blocks <n>', 'blocks of nodes to keep (1)', wholeOption)
+    .option('--max-blocks <n>', 'blocks of nodes to have at most (1)', countOption)
+    .option('--replace', 'take the place of one with this name')
+    .action(cli.run(configure));
+  noun
+    .command('start [name]')
+    .description('run its manager, in the foreground')
+    .option('--detach', 'run it in the background')
+    .addOption(new Option('--parent-pipe', 'end when standard input ends').hideHelp())
+    .action(cli.run(start));
+  noun.command('stop [name]').description('end its manager, blocks and workers').action(cli.run(stop));
   noun.command('list').alias('ls').description('endpoints and how they are').action(cli.run(list));
   noun.command('show <endpoint>').description('one endpoint').action(cli.run(show));
-  noun.command('delete <endpoint>').description('unregister it').action(cli.run(remove));
+  noun
+    .command('delete <endpoint>')
+    .description('unregister it, and remove its folder when it is configured here')
+    .action(cli.run(remove));
 }

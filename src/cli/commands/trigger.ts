@@ -10,7 +10,7 @@ import { flowId, triggerId } from '../lookups.ts';
 import type { Field } from '../output.ts';
 import { collectText, countOption, durationOption, readJson, readJsonObject } from '../values.ts';
 
-const DECISIONS: readonly TriggerDecision[] = ['waiting', 'fired', 'filtered', 'paused', 'failed'];
+const DECISIONS: readonly TriggerDecision[] = ['fired', 'filtered', 'paused', 'failed'];
 
 interface CommonOptions {
   readonly flow: string;

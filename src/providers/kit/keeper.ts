@@ -35,18 +35,26 @@ function status({ calls }: KeeperDeps, row: ActionRow): Promise<ActionState> {
   return calls.ask(row, 'status', (provider, ports) => provider.status(recordOf(row), ports));
 }
 
+async function lookOnce(deps: KeeperDeps, row: ActionRow): Promise<ActionRow> {
+  const state = await status(deps, row);
+  if (isFinal(state.status) || state.status !== row.status) return deps.change(row, state);
+  return { ...row, display_status: displayOf(state), details: state.details };
+}
+
+/** Looks for callers, who share a look that is under way. */
 export function makeLook(deps: KeeperDeps): Look {
   const looking = new Map<string, Promise<ActionRow>>();
-  const lookOnce: Look = async (row) => {
-    const state = await status(deps, row);
-    if (isFinal(state.status) || state.status !== row.status) return deps.change(row, state);
-    return { ...row, display_status: displayOf(state), details: state.details };
-  };
   return (row) => {
     if (row.ended_at !== null) return Promise.resolve(row);
     if (row.memo === null) return deps.start(row, 'again');
-    return once(looking, row.action_id, () => lookOnce(row));
+    return once(looking, row.action_id, () => lookOnce(deps, row));
   };
+}
+
+/** Looks because of a hint. A start or look under way may have missed what the hint is about, so this one is new. */
+export async function lookAnew(deps: KeeperDeps, row: ActionRow): Promise<void> {
+  const running = row.memo === null ? await deps.start(row, 'again') : row;
+  if (running.ended_at === null && running.memo !== null) await lookOnce(deps, running);
 }
 
 function note({ db, clock }: KeeperDeps, row: ActionRow, code: string, description: string): Promise<void> {

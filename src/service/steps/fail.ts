@@ -12,6 +12,11 @@ function joined(items: readonly FaultItem[] | undefined): string {
   return items?.map((item) => `${item.loc.join('.')}: ${item.msg}`).join('; ') ?? '';
 }
 
+/** A dialect without a place for it gets the remedy after what happened. */
+function withRemedy(message: string, fault: Fault): string {
+  return fault.extras.remedy === undefined ? message : `${message} ${fault.extras.remedy}`;
+}
+
 /** Error body by dialect. Sources: Compute ErrorResponse, Flows error envelope, ActionProvider error envelope. */
 const BODIES: Record<Dialect, (fault: Fault) => Body> = {
   api: (fault) => ({
@@ -39,7 +44,10 @@ const BODIES: Record<Dialect, (fault: Fault) => Body> = {
   }),
   provider: (fault) => ({
     code: FAULTS[fault.code].provider,
-    description: fault.extras.items === undefined ? fault.message : joined(fault.extras.items),
+    description: withRemedy(
+      fault.extras.items === undefined ? fault.message : joined(fault.extras.items),
+      fault,
+    ),
   }),
 };
 

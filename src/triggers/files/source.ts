@@ -20,6 +20,7 @@ import type { SettleRules } from './settle.ts';
 const BATCH = 500;
 /** A notification is followed by more of the same write: wait for them. */
 const HINT_MS = 15;
+const EARLY_MS = 2;
 /** A scan that takes longer is worth a line in the log. */
 const SLOW_SCAN_MS = 5_000;
 
@@ -61,6 +62,11 @@ interface Source {
   scanned_at: number;
   events: number;
   failures: number;
+}
+
+/** Timers may ring a little before their time. */
+function isTime(at_ms: number, now_ms: number): boolean {
+  return now_ms >= at_ms - EARLY_MS;
 }
 
 async function checkRoots(root: string, roots: readonly string[] | null): Promise<void> {
@@ -176,7 +182,7 @@ async function look(source: Source, plan: ScanPlan): Promise<Seen> {
   const { context, book } = source;
   const start_ms = context.elapsed();
   const hints = source.notices.take();
-  const settling = start_ms >= source.next_look_ms ? [...book.open.values()] : [];
+  const settling = isTime(source.next_look_ms, start_ms) ? [...book.open.values()] : [];
   const seen = await lookAtSome(book, plan, [...settling, ...hints.places]);
   source.last_look_ms = context.elapsed();
   source.look_took_ms = source.last_look_ms - start_ms;
@@ -189,7 +195,7 @@ async function look(source: Source, plan: ScanPlan): Promise<Seen> {
 
 async function turn(source: Source): Promise<void> {
   const { context, book } = source;
-  const full = source.plan === null || context.elapsed() >= source.next_scan_ms;
+  const full = source.plan === null || isTime(source.next_scan_ms, context.elapsed());
   if (full) source.notices.take();
   const seen = full ? await scan(source) : await look(source, source.plan as ScanPlan);
   const plan = source.plan as ScanPlan;

@@ -242,6 +242,42 @@ describe('action host', () => {
     assert.deepEqual(ended, [action.action_id]);
   });
 
+  it('misses no hint that comes before the start is stored, or while a look is under way', async () => {
+    const desk = taskDesk(() => clock.now());
+    // Tasks that end before their submitter has put the action away.
+    ports = { ...desk.ports, watchTasks: (id) => (desk.finishAll(7), void one.look(id)) };
+    const one = host(compute);
+    const ended: string[] = [];
+    one.onEnded((id) => ended.push(id));
+    const body = { endpoint_id: randomUUID(), tasks: [{ function_id: randomUUID() }] };
+    const { action } = await one.run('compute', alice, ask(body));
+    await until('the end', () => ended.includes(action.action_id));
+
+    let state: ActionState = ACTIVE;
+    const gates: (() => void)[] = [];
+    const slow = provider('slow', {
+      async status() {
+        const seen = state;
+        await new Promise<void>((open) => gates.push(open));
+        return seen;
+      },
+    });
+    const two = host(slow);
+    const begun = (await two.run('slow', alice, ask({}))).action;
+    const poll = two.status('slow', alice, begun.action_id);
+    await until('the poll', () => gates.length === 1);
+    state = DONE;
+    const hint = two.look(begun.action_id);
+    await until('the look of the hint', () => gates.length === 2);
+    for (const open of gates) open();
+    await Promise.all([poll, hint]);
+    const stored = await database().db.query(
+      'SELECT 1 FROM actions WHERE action_id = $1 AND ended_at IS NOT NULL',
+      [begun.action_id],
+    );
+    assert.equal(stored.length, 1);
+  });
+
   it('wakes by itself when work is due', async () => {
     const real: HandClock = { now: Date.now, turn: () => undefined };
     const live = hostOn(database().db, [helloWorld], { ...ports, now: Date.now }, real);
