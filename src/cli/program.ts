@@ -53,12 +53,13 @@ const STACK: readonly StackCommand[] = [
   },
 ];
 
-/** The first words that are neither options nor their values. */
+/** The words that are neither options nor the values of the program's own options. */
 function operands(program: Command, argv: readonly string[]): string[] {
-  const takes = new Set(
-    program.options.filter((option) => option.required).flatMap((option) => [option.short, option.long]),
-  );
-  return argv.filter((word, at) => !word.startsWith('-') && !takes.has(argv[at - 1]));
+  const takes = (word: string | undefined): boolean =>
+    program.options.some(
+      (option) => option.required && word !== undefined && [option.short, option.long].includes(word),
+    );
+  return argv.filter((word, at) => !word.startsWith('-') && !takes(argv[at - 1]));
 }
 
 function makeProgram(io: Io): Command {

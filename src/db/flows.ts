@@ -81,7 +81,7 @@ export async function updateFlow(
 ): Promise<FlowRow | null> {
   const [row] = await sql.query<FlowRow>(
     `WITH made AS (INSERT INTO flow_versions (flow_id, definition, input_schema)
-                   SELECT $1, $15::json, $16::json WHERE $17::boolean RETURNING id),
+                   SELECT $1::uuid, $15::json, $16::json WHERE $17::boolean RETURNING id),
      f AS (UPDATE flows SET owner = $2, creator = $3, title = $4, subtitle = $5, description = $6, keywords = $7,
              viewers = $8, starters = $9, administrators = $10, run_managers = $11, run_monitors = $12,
              subscription_id = $13, authentication_policy_id = $14,

@@ -263,9 +263,11 @@ export function step(flow: Flow, run: Run, event: FlowEvent, now: number): Stepp
   return end(draft);
 }
 
-/** Ends a run that cannot be stepped at all, e.g. because its stored form is of an unknown version. */
-export function abandon(flow: Flow, run: Run, cause: string, now: number): Stepped {
-  const draft = begin(flow, run, now);
+const NO_FLOW: Flow = { startAt: '', states: new Map() };
+
+/** Ends a run that cannot be stepped at all, e.g. because its definition is of a language no longer spoken. */
+export function abandon(run: Run, cause: string, now: number): Stepped {
+  const draft = begin(NO_FLOW, run, now);
   draft.changed = true;
   failRun(draft, 'States.Runtime', cause);
   return end(draft);

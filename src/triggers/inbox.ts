@@ -108,7 +108,7 @@ export function makeInbox({ db, store, now, makeId, secret_key }: InboxOptions):
       const base = await chosen(row, request);
       const given = request.event ?? {};
       const subject = given.subject ?? base.subject;
-      const data = given.data ?? base.data ?? ({});
+      const data = given.data ?? base.data ?? {};
       const event: CloudEvent = {
         specversion: '1.0',
         id: `manual:${request.request_id ?? makeId()}`,

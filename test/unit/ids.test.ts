@@ -70,14 +70,8 @@ describe('UUIDs', () => {
   });
 
   it('are told from other things', () => {
-    for (const other of [
-      null,
-      3,
-      '',
-      '00000000-0000-0000-0000-00000000000',
-      '00000000000000000000000000000000',
-    ]) {
-      assert.equal(isUuid(other), false, String(other));
+    for (const other of ['', '00000000-0000-0000-0000-00000000000', '00000000000000000000000000000000']) {
+      assert.equal(isUuid(other), false, other);
     }
     assert.equal(isUuid('00000000-0000-0000-0000-000000000000\n'), false);
   });

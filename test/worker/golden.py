@@ -1,5 +1,6 @@
 """Makes test/fixtures/protocol/*.json: frames, batches and slabs as bytes, with what they mean. Both sides' tests read
-them: test_wire.py here, test/unit/protocol/golden.test.ts there. `python3 test/worker/golden.py` writes them anew."""
+them: test_wire.py here, test/unit/protocol/golden.test.ts there. `python3 test/worker/golden.py` writes them anew.
+"""
 
 import json
 import os
@@ -22,7 +23,9 @@ BATCHES = {
 SLABS = {
     "nothing": [],
     "a success": [(0, 0, 1, b"11\n3", b"", b"", 1700000000.25, 0.5)],
-    "output on both streams": [(5, 0, 2, b"00\ngAROLg==\n", "é\n".encode(), b"warning\n", 1700000000.125, 0.0001220703125)],
+    "output on both streams": [
+        (5, 0, 2, b"00\ngAROLg==\n", "é\n".encode(), b"warning\n", 1700000000.125, 0.0001220703125)
+    ],
     "each outcome": [
         (1, 0, 1, b"11\nnull", b"", b"", 1.5, 0.0),
         (2, 1, 65535, b"ZeroDivisionError: division by zero\n", b"before\n", b"", 2.5, 3600.0),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORKER = os.path.join(HERE, "..", "..", "src", "endpoint", "worker")
@@ -19,6 +20,7 @@ PATIENCE_S = 30
 CHUNK = bytes(range(14)) + b"\0\0"
 CHUNK_TEXT = "00010203-0405-0607-0809-0a0b0c0d0000"
 NO_OP = ("noop", "def noop(*args, **kwargs):\n    pass\n")
+JSON_RESULTS = b'{"result_serializers":["JSONData"]}'
 STATE = struct.Struct("<16sBBHd")
 
 
@@ -46,7 +48,9 @@ def json_call(*args, **kwargs):
 
 def encode_batch(entries):
     """[(index, attempt, payload)] → batch."""
-    records = b"".join(struct.pack("<BBHI", index, 0, attempt, len(payload)) for index, attempt, payload in entries)
+    records = b"".join(
+        struct.pack("<BBHI", index, 0, attempt, len(payload)) for index, attempt, payload in entries
+    )
     return struct.pack("<H", len(entries)) + records + b"".join(payload for _, _, payload in entries)
 
 
@@ -57,7 +61,9 @@ def decode_slab(slab):
     at = 2 + count * record.size
     results = []
     for place in range(count):
-        index, outcome, attempt, *lengths, started, duration = record.unpack_from(slab, 2 + place * record.size)
+        index, outcome, attempt, *lengths, started, duration = record.unpack_from(
+            slab, 2 + place * record.size
+        )
         bodies = []
         for length in lengths:
             bodies.append(slab[at : at + length])
@@ -89,14 +95,14 @@ def frame(kind, body=b""):
 
 
 def function_id(number):
-    return struct.pack("<16s", b"function-%d" % number)
+    return struct.pack(">I12s", number, b"a function")
 
 
 # ── a worker ─────────────────────────────────────────────────────────────────────────────────────────────
 class Worker:
     """A worker process and its pipes. Reads have a time limit, so that no test hangs."""
 
-    def __init__(self, *arguments, python=sys.executable, env=None):
+    def __init__(self, *arguments, python=sys.executable):
         self.folder = tempfile.TemporaryDirectory(prefix="pilotwave-worker-test-")
         self.state_path = os.path.join(self.folder.name, "state")
         self.cwd = os.path.join(self.folder.name, "shared", "work")
@@ -107,7 +113,6 @@ class Worker:
             stderr=subprocess.PIPE,
             start_new_session=True,
             bufsize=0,
-            env=env,
         )
         self.functions = 0
         self._received = b""
@@ -203,3 +208,29 @@ def until(condition, what):
         if time.monotonic() > deadline:
             raise AssertionError("not within %d s: %s" % (PATIENCE_S, what))
         time.sleep(0.005)
+
+
+# ── tests of a whole worker ──────────────────────────────────────────────────────────────────────────────
+class WorkerTest(unittest.TestCase):
+    """One worker for each test."""
+
+    def setUp(self):
+        self.worker = Worker()
+        self.addCleanup(self.worker.__exit__)
+
+    def call(self, source, *args, **kwargs):
+        """Runs source's function f → its result."""
+        return self.worker.call(source, *args, options=JSON_RESULTS, **kwargs)
+
+    def value(self, source, *args, **kwargs):
+        """The value a function returns."""
+        result = self.call(source, *args, **kwargs)
+        self.assertEqual(result["outcome"], SUCCESS, result["data"].decode())
+        return json.loads(result["data"][3:])
+
+    def failure(self, source, *args, **kwargs):
+        """The text of a function that fails; the worker lives on."""
+        result = self.call(source, *args, **kwargs)
+        self.assertEqual(result["outcome"], USER_FAILURE, result)
+        self.assertEqual(self.value("def f():\n    return 7\n"), 7)
+        return result["data"].decode()

@@ -56,7 +56,9 @@ class Packing(unittest.TestCase):
         text = "st\nf:def f():\n    return 'é😀'\n"
         packed = serialize.pack([text, "x"])
         self.assertTrue(packed.startswith("%d\n" % len(text)))
-        self.assertGreater(len(packed.encode("utf-16-le")) // 2, len(packed), "the sample holds a surrogate pair")
+        self.assertGreater(
+            len(packed.encode("utf-16-le")) // 2, len(packed), "the sample holds a surrogate pair"
+        )
         self.assertEqual(serialize.unpack(packed), [text, "x"])
 
     def test_takes_newlines_and_empty_buffers(self):
@@ -96,7 +98,13 @@ class Arguments(unittest.TestCase):
             serialize.load("13\n" + pack("11\n{broken", "77\nx"))
 
     def test_a_payload_is_two_buffers(self):
-        for payload in (b"", b"5\n11\n[]", b"5\n11\n[]5\n11\n{}5\n11\n{}", b"\xff\xfe", b"5\n11\n[]6\n11\n{}"):
+        for payload in (
+            b"",
+            b"5\n11\n[]",
+            b"5\n11\n[]5\n11\n{}5\n11\n{}",
+            b"\xff\xfe",
+            b"5\n11\n[]6\n11\n{}",
+        ):
             with self.subTest(payload), self.assertRaises(serialize.MalformedPayload):
                 serialize.load_call(payload)
 
@@ -202,7 +210,10 @@ class Results(unittest.TestCase):
         self.assertIs(function_of(dumped(math.hypot, "PickleCode").decode()), math.hypot)
 
     def test_names_may_be_import_paths(self):
-        for path in ("globus_compute_sdk.serialize.JSONData", "globus_compute_sdk.serialize.concretes.JSONData"):
+        for path in (
+            "globus_compute_sdk.serialize.JSONData",
+            "globus_compute_sdk.serialize.concretes.JSONData",
+        ):
             self.assertEqual(dumped([1], path), b"11\n[1]")
 
     def test_the_first_that_works_is_taken(self):
@@ -211,9 +222,13 @@ class Results(unittest.TestCase):
         self.assertEqual(dumped(math.nan, "JSONData", "DillDataBase64")[:3], b"00\n")
 
     def test_a_failure_names_the_type_and_what_was_tried(self):
-        with self.assertRaisesRegex(serialize.Refusal, "(?s)builtins.generator.*Tried DillDataBase64, DillCode"):
+        with self.assertRaisesRegex(
+            serialize.Refusal, "(?s)builtins.generator.*Tried DillDataBase64, DillCode"
+        ):
             dumped(i for i in range(3))
-        with self.assertRaisesRegex(serialize.Refusal, "(?s)builtins.set.*Tried JSONData:.*JSONData: TypeError"):
+        with self.assertRaisesRegex(
+            serialize.Refusal, "(?s)builtins.set.*Tried JSONData:.*JSONData: TypeError"
+        ):
             dumped({1}, "JSONData")
         with self.assertRaisesRegex(serialize.Refusal, "(?s)Tried Nonsense:.*none of them"):
             dumped(1, "some.where.Nonsense")
@@ -223,7 +238,9 @@ class Results(unittest.TestCase):
     def test_a_result_has_a_limit(self):
         limit = results.MAX_RESULT_BYTES
         self.assertEqual(len(dumped("x" * (limit - 5), "JSONData")), limit)
-        with self.assertRaisesRegex(serialize.Refusal, r"MaxResultSizeExceeded\(%d, %d\)" % (limit + 1, limit)):
+        with self.assertRaisesRegex(
+            serialize.Refusal, r"MaxResultSizeExceeded\(%d, %d\)" % (limit + 1, limit)
+        ):
             dumped("x" * (limit - 4), "JSONData")
 
     @unittest.skipIf(dill, "for a Python without dill")
@@ -250,7 +267,9 @@ class WithDill(unittest.TestCase):
         if mine in samples:
             self.assertEqual(function_of("01\n" + samples[mine])(0), "division by zero")
         for version in samples.keys() - {mine}:
-            with self.subTest(version), self.assertRaisesRegex(serialize.Refusal, "another minor version.*AllCode"):
+            with self.subTest(version), self.assertRaisesRegex(
+                serialize.Refusal, "another minor version.*AllCode"
+            ):
                 function_of("01\n" + samples[version])
 
     def test_writes_what_pickle_cannot(self):

@@ -30,7 +30,9 @@ class Golden(unittest.TestCase):
         stream = io.BytesIO(b"".join(bytes.fromhex(frames[kind]["hex"]) for kind in "FTX"))
         kind, body = wire.read_frame(stream)
         identifier, code = wire.function_body(body)
-        self.assertEqual((kind, identifier.hex(), code.hex()), (b"F", frames["F"]["function_id"], frames["F"]["code"]))
+        self.assertEqual(
+            (kind, identifier.hex(), code.hex()), (b"F", frames["F"]["function_id"], frames["F"]["code"])
+        )
         kind, body = wire.read_frame(stream)
         chunk, epoch, identifier, options, entries = wire.tasks_body(body)
         told = frames["T"]
@@ -47,7 +49,8 @@ class RoundTrips(unittest.TestCase):
         for _ in range(200):
             count = chance.randrange(101)
             entries = [
-                (chance.randrange(128), chance.randrange(65536), os.urandom(chance.randrange(50))) for _ in range(count)
+                (chance.randrange(128), chance.randrange(65536), os.urandom(chance.randrange(50)))
+                for _ in range(count)
             ]
             decoded = wire.decode_batch(memoryview(encode_batch(entries)))
             self.assertEqual([(i, a, bytes(p)) for i, a, p in decoded], entries)

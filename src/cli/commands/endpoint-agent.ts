@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemChance, systemClock } from '../../clock.ts';
 import { MAIN_PROGRAM } from '../../paths.ts';
+import { isAlive } from '../../endpoint/processes.ts';
 import type { EndpointStatus } from '../../protocol/messages.ts';
 import { pause } from '../../sdk/http.ts';
 import type { LocalEndpoint } from '../agent.ts';
@@ -23,9 +24,27 @@ const START_LIMIT_MS = 20_000;
 const STOP_LIMIT_MS = 30_000;
 const LOOK_MS = 100;
 
+/** A site whose workers stay the same says how it is at most this often. */
+const TELL_MS = 30_000;
+
 function statusText(status: EndpointStatus): string {
-  const waits = status.waiting_reason == null ? '' : `; ${status.waiting_reason}`;
+  const waits = status.waiting_reason === null ? '' : `; ${status.waiting_reason}`;
   return `${status.total_workers} workers (${status.idle_workers} idle), ${status.outstanding_tasks} tasks${waits}`;
+}
+
+/** Says how the endpoint is: at once when its workers or what it waits for change, now and then otherwise. */
+function statusTeller(context: Context, name: string): (status: EndpointStatus) => void {
+  const say = changes((text) => context.out.say(text));
+  let last_key = '';
+  let told_at = 0;
+  return (status) => {
+    const key = `${status.total_workers} ${status.waiting_reason}`;
+    const now = context.io.now();
+    if (key === last_key && now - told_at < TELL_MS) return;
+    last_key = key;
+    told_at = now;
+    say(`${name}: ${statusText(status)}`);
+  };
 }
 
 async function startHere(context: Context, local: LocalEndpoint, options: StartOptions): Promise<void> {
@@ -36,25 +55,28 @@ async function startHere(context: Context, local: LocalEndpoint, options: StartO
     import('../../endpoint/manager/signals.ts'),
   ]);
   const { dir, config } = local;
-  const log_file = join(dir, 'manager.log');
-  const say = changes((text) => context.out.say(text));
+  // Under a supervisor there is no person to read lines: the log goes where the supervisor keeps it.
+  const supervised = options.parentPipe === true;
+  const log_file = supervised ? undefined : join(dir, 'manager.log');
+  const say = (text: string): void => {
+    if (!supervised) context.out.say(text);
+  };
   const manager = await runManager({
     ...managerOptions(dir, config),
     log: makeLogger('manager', context.io.env['PILOTWAVE_LOG_LEVEL'] ?? 'info', log_file),
     chance: systemChance,
     clock: systemClock,
-    onStatus: (status) => say(`${config.name}: ${statusText(status)}`),
+    ...(supervised ? {} : { onStatus: statusTeller(context, config.name) }),
   });
-  stopOnSignals(manager, { parent_pipe: options.parentPipe === true });
-  context.out.say(
+  stopOnSignals(manager, { parent_pipe: supervised });
+  say(
     `Endpoint "${config.name}" (${config.endpoint_id}) serves ${config.service_url}. Its log is ${log_file}. Ctrl-C ends it.`,
   );
   const { code, reason } = await manager.finished;
-  if (code === 0) context.out.say(`Endpoint "${config.name}" ended: ${reason}.`);
-  else
-    throw new CliError(EXIT.bad_config, `The service does not take endpoint "${config.name}": ${reason}`, {
-      remedy: `register it anew: pilotwave endpoint configure ${config.name} --replace`,
-    });
+  if (code === 0) return say(`Endpoint "${config.name}" ended: ${reason}.`);
+  throw new CliError(EXIT.bad_config, `The service does not take endpoint "${config.name}": ${reason}`, {
+    remedy: `register it anew: pilotwave endpoint configure ${config.name} --replace`,
+  });
 }
 
 function exitOf(child: ChildProcess): Promise<number> {
@@ -128,7 +150,7 @@ export async function stop(context: Context, name: string | undefined): Promise<
   }
   process.kill(holder.pid, 'SIGTERM');
   for (let waited_ms = 0; waited_ms < STOP_LIMIT_MS; waited_ms += LOOK_MS) {
-    if ((await managerOf(dir))?.pid !== holder.pid) return told(true, `Endpoint "${config.name}" ended.`);
+    if (!isAlive(holder)) return told(true, `Endpoint "${config.name}" ended.`);
     await pause(LOOK_MS);
   }
   throw new CliError(

@@ -5,11 +5,12 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
+/** A span in its largest unit, to the nearest whole one. */
 function round(span_ms: number): string {
-  if (span_ms < MINUTE) return `${Math.floor(span_ms / SECOND)} s`;
-  if (span_ms < HOUR) return `${Math.floor(span_ms / MINUTE)} min`;
-  if (span_ms < DAY) return `${Math.floor(span_ms / HOUR)} h`;
-  return `${Math.floor(span_ms / DAY)} d`;
+  if (span_ms < 59.5 * SECOND) return `${Math.round(span_ms / SECOND)} s`;
+  if (span_ms < 59.5 * MINUTE) return `${Math.round(span_ms / MINUTE)} min`;
+  if (span_ms < 23.5 * HOUR) return `${Math.round(span_ms / HOUR)} h`;
+  return `${Math.round(span_ms / DAY)} d`;
 }
 
 /** `2 min ago`, `in 3 h`. Times in milliseconds since 1970. */

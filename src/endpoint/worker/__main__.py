@@ -12,7 +12,9 @@ import sys
 
 def _start():
     if sys.version_info < (3, 8):
-        sys.stderr.write("pilotwave worker: Python 3.8 or later is needed, this is %s\n" % sys.version.split()[0])
+        sys.stderr.write(
+            "pilotwave worker: Python 3.8 or later is needed, this is %s\n" % sys.version.split()[0]
+        )
         return 69
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]

@@ -38,7 +38,9 @@ def _unlinked_file():
             return fd
         except OSError as error:
             trouble = error
-    raise OSError("no folder for the output of tasks among %s" % ", ".join(filter(None, folders))) from trouble
+    raise OSError(
+        "no folder for the output of tasks among %s" % ", ".join(filter(None, folders))
+    ) from trouble
 
 
 def _unbuffer_c_stream(name):

@@ -1,10 +1,10 @@
 """What this worker tells about itself: the hello frame. Cheap: numpy is found, not imported (that costs 100 ms)."""
 
-import importlib.util
 import json
 import os
 import re
 import sys
+from importlib.machinery import PathFinder
 
 PYTHON_VERSION = "%d.%d.%d" % sys.version_info[:3]
 
@@ -21,10 +21,7 @@ def _operating_system():
 
 def _version_of(package):
     """An installed package's version, "unknown" when it does not tell, None when it is not installed."""
-    try:
-        found = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        return None
+    found = PathFinder.find_spec(package)
     if found is None or not found.submodule_search_locations:
         return None
     beside = os.path.dirname(next(iter(found.submodule_search_locations)))

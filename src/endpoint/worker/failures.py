@@ -62,4 +62,8 @@ def _bounded(text):
     cut = len(text) - _HEAD_CHARACTERS - _TAIL_CHARACTERS
     if cut <= 0:
         return text
-    return "%s\n[pilotwave: %d characters cut here]\n%s" % (text[:_HEAD_CHARACTERS], cut, text[-_TAIL_CHARACTERS:])
+    return "%s\n[pilotwave: %d characters cut here]\n%s" % (
+        text[:_HEAD_CHARACTERS],
+        cut,
+        text[-_TAIL_CHARACTERS:],
+    )

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 from .failures import user_failure
-from .serialize import Refusal, load_function
+from .serialize import Refusal, forget_source, load_function
 
 CAPACITY = 256
 
@@ -12,7 +12,7 @@ class Function:
     """One function. Decoding runs user code (imports, top-level statements), so it happens inside a task."""
 
     def __init__(self, function_id, code):
-        self._label = function_id[:4].hex()
+        self._label = function_id.hex()
         self._code = code
         self._callable = None
         self._refusal = None
@@ -49,7 +49,8 @@ class Functions:
             return
         self._functions[function_id] = Function(function_id, code)
         if len(self._functions) > CAPACITY:
-            self._functions.popitem(last=False)
+            forgotten, _ = self._functions.popitem(last=False)
+            forget_source(forgotten.hex())
 
     def get(self, function_id):
         """The function, or None."""

@@ -7,10 +7,12 @@ callables, those for data only the rest. Without a wish: DillDataBase64, then Di
 import binascii
 import json
 import pickle
+import sys
 
-from .serialize import Refusal, import_dill, pack
+from .serialize import MODULE_PREFIX, Refusal, import_dill, pack
 
 MAX_RESULT_BYTES = 10 << 20
+_OUR_MODULES = MODULE_PREFIX.encode()
 
 
 # ── writers: value → text or bytes, or raise ─────────────────────────────────────────────────────────────
@@ -18,15 +20,27 @@ def _base64(data):
     return binascii.b2a_base64(data)
 
 
+def _by_value(dumps, value):
+    """Pickles while the modules made of functions' sources are hidden: what they define goes along or fails here, for
+    the receiver could not import it."""
+    ours = [name for name in sys.modules if name.startswith(MODULE_PREFIX)]
+    hidden = {name: sys.modules.pop(name) for name in ours}
+    try:
+        return dumps(value)
+    finally:
+        sys.modules.update(hidden)
+
+
 def _pickled(value):
     """dill only where pickle fails: for plain values both write the same, and dill is a hundred times slower."""
     try:
-        return pickle.dumps(value)
+        data = pickle.dumps(value)
+        if _OUR_MODULES not in data:
+            return data
     except Exception:
-        dill = import_dill()
-        if dill is None:
+        if import_dill() is None:
             raise
-        return dill.dumps(value)
+    return _by_value((import_dill() or pickle).dumps, value)
 
 
 def _dill_data(value):
@@ -48,11 +62,11 @@ def _dill_code(function):
     dill = import_dill()
     if dill is None:
         raise ImportError("this worker's Python has no dill")
-    return b"01\n" + _base64(dill.dumps(function))
+    return b"01\n" + _base64(_by_value(dill.dumps, function))
 
 
 def _pickle_code(function):
-    return b"02\n" + _base64(pickle.dumps(function))
+    return b"02\n" + _base64(_by_value(pickle.dumps, function))
 
 
 def _named_source(function):
@@ -147,7 +161,11 @@ def dump_result(value, options):
 
 
 def _unserialisable(value, options, troubles):
-    kind = "callable, which takes a serialiser for code" if callable(value) else "value, which takes one for data"
+    kind = (
+        "callable, which takes a serialiser for code"
+        if callable(value)
+        else "value, which takes one for data"
+    )
     return (
         "The function ran, and its result, of type %s.%s (a %s), could not be serialised. Tried %s:%s\nReturn plain "
         "values: numbers, text, lists, dictionaries."

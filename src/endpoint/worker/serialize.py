@@ -11,6 +11,8 @@ import json
 import linecache
 import pickle
 import re
+import sys
+import types
 
 from . import bytecode
 from .facts import PYTHON_VERSION
@@ -66,21 +68,27 @@ def load_call(payload):
         raise MalformedPayload("the payload is not UTF-8: %s" % error) from None
     buffers = unpack(text)
     if len(buffers) != 2:
-        raise MalformedPayload("a payload is two buffers, arguments and keyword arguments; this has %d" % len(buffers))
+        raise MalformedPayload(
+            "a payload is two buffers, arguments and keyword arguments; this has %d" % len(buffers)
+        )
     return load(buffers[0]), load(buffers[1])
 
 
 def load_function(code, label):
-    """Registered code (bytes, UTF-8: one packed buffer) → the function. `label` tells functions of one name apart."""
+    """Registered code (bytes, UTF-8: one packed buffer) → the function. `label`: its id in hex."""
     try:
         buffers = unpack(str(code, "utf-8"))
     except (UnicodeDecodeError, MalformedPayload) as error:
         raise Refusal("The registered code is damaged: %s. Register the function again." % error) from None
     if len(buffers) != 1:
-        raise Refusal("The registered code has %d buffers, not one. Register the function again." % len(buffers))
+        raise Refusal(
+            "The registered code has %d buffers, not one. Register the function again." % len(buffers)
+        )
     function = load(buffers[0], label)
     if not callable(function):
-        raise Refusal("The registered code is not a function: it is a value of type %s." % type(function).__name__)
+        raise Refusal(
+            "The registered code is not a function: it is a value of type %s." % type(function).__name__
+        )
     return function
 
 
@@ -89,7 +97,9 @@ def load(buffer, label=""):
     loader = _LOADERS.get(buffer[:3])
     if loader is None:
         known = ", ".join(sorted(name.strip() for name in _LOADERS))
-        raise Refusal("Data is serialised as %r, which this worker does not know; it knows %s." % (buffer[:2], known))
+        raise Refusal(
+            "Data is serialised as %r, which this worker does not know; it knows %s." % (buffer[:2], known)
+        )
     return loader(buffer, label)
 
 
@@ -159,7 +169,9 @@ def _load_source_pickle(buffer, label):
 
 def _load_source(buffer, label):
     text = buffer[3:]
-    if ":" not in text:  # later versions of the SDK put base64 round name and source; its alphabet has no colon
+    if (
+        ":" not in text
+    ):  # later versions of the SDK put base64 round name and source; its alphabet has no colon
         text = _unbase64(buffer).decode()
     name, colon, source = text.partition(":")
     if not colon:
@@ -167,8 +179,13 @@ def _load_source(buffer, label):
     return _run_source(name, source, label)
 
 
-MODULE_NAME = "pilotwave_function"
-"""`__name__` of source that runs here. No module of that name exists, so dill pickles what it defines by value."""
+MODULE_PREFIX = "pilotwave_function_"
+"""Source runs as a module of this name and the function's id: dataclasses, multiprocessing and others look there for
+what it defines. Results must not refer to it (results.py): no receiver has such a module."""
+
+
+def _file_name(name, label):
+    return "<%s %s>" % (name, label[:8])
 
 
 def _run_source(name, source, label):
@@ -176,15 +193,25 @@ def _run_source(name, source, label):
         import textwrap
 
         source = textwrap.dedent(source)
-    filename = "<%s %s>" % (name, label) if label else "<%s>" % name
+    filename = _file_name(name, label)
     # For tracebacks and inspect.getsource; checkcache() leaves entries without a time alone.
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    namespace = {"__name__": MODULE_NAME}
+    module = types.ModuleType(MODULE_PREFIX + label)
+    sys.modules[module.__name__] = module
+    namespace = vars(module)
     exec(compile(source, filename, "exec", dont_inherit=True), namespace)
     if name not in namespace:
         defined = ", ".join(key for key in namespace if not key.startswith("__")) or "nothing"
         raise Refusal("The source was to define %r; it defines %s." % (name, defined))
     return namespace[name]
+
+
+def forget_source(label):
+    """Drops what running a function's source left here."""
+    sys.modules.pop(MODULE_PREFIX + label, None)
+    ending = _file_name("", label)[1:]
+    for filename in [name for name in linecache.cache if name.endswith(ending)]:
+        del linecache.cache[filename]
 
 
 _COMBINED_PART = re.compile(r"(?:^|:)(0[1-4]|st|sd)\n:")
@@ -215,7 +242,9 @@ def _first_that_loads(inner, buffer, label):
             return load(part, label)
         except Exception as error:
             troubles.append("\n  %s: %s: %s" % (part[:2], type(error).__name__, error))
-    raise Refusal("None of the forms in serialiser '%s' can be used here:%s" % (buffer[:2], "".join(troubles)))
+    raise Refusal(
+        "None of the forms in serialiser '%s' can be used here:%s" % (buffer[:2], "".join(troubles))
+    )
 
 
 def _load_pickle_code(buffer, _label):

@@ -44,8 +44,9 @@ def read_frame(stream):
     (length,) = _LENGTH.unpack(head)
     if not 0 < length <= MAX_FRAME_BYTES:
         raise MalformedFrame("a frame says it has %d bytes" % length)
-    frame = stream.read(length)
-    return (frame[:1], frame[1:]) if len(frame) == length else None
+    kind = stream.read(1)
+    body = stream.read(length - 1)
+    return (kind, body) if len(kind) + len(body) == length else None
 
 
 def write_all(fd, data):

@@ -10,6 +10,10 @@ export interface PaceRules {
 
 /** Looks at files that settle are never closer together than this. */
 export const LOOK_GAP_MS = 100;
+/** Looks that notifications ask for are never closer together than this. */
+export const HINT_GAP_MS = 30;
+/** Timers may ring a millisecond early. */
+const LATE_MS = 2;
 /** A look at the moment when a file can settle may come this soon after another. */
 const DUE_GAP_MS = 10;
 /** A forced scan (notifications ran over, a folder appeared) keeps this distance at least. */
@@ -31,6 +35,6 @@ export function lookPause_ms(rules: PaceRules, took_ms: number, due_ms: number |
   if (due_ms === null) return null;
   const often_ms = Math.max(LOOK_GAP_MS, 4 * took_ms, rules.settle_ms / 2);
   if (due_ms > often_ms) return often_ms;
-  // One millisecond late rather than early; a file that could have settled already waits the full gap.
-  return Math.max(due_ms + 1, 4 * took_ms, due_ms === 0 ? LOOK_GAP_MS : DUE_GAP_MS);
+  // A little late rather than early; a file that could have settled already waits the full gap.
+  return Math.max(due_ms + LATE_MS, 4 * took_ms, due_ms === 0 ? LOOK_GAP_MS : DUE_GAP_MS);
 }

@@ -12,7 +12,7 @@ import { trackOf, waitingFiles, type Book, type FilePlace, type ReadyFile } from
 import { lookAll, realPath } from './calls.ts';
 import { fileSystemOf, type FileSystem } from './file-system.ts';
 import { makeNotices, type Notices } from './notices.ts';
-import { LOOK_GAP_MS, SCAN_GAP_MS, lookPause_ms, scanPause_ms } from './pace.ts';
+import { HINT_GAP_MS, SCAN_GAP_MS, lookPause_ms, scanPause_ms } from './pace.ts';
 import { lookAtSome, scanAll, type Scan, type ScanPlan, type Seen } from './scan.ts';
 import type { SettleRules } from './settle.ts';
 
@@ -54,7 +54,8 @@ interface Source {
   baseline: boolean;
   next_scan_ms: number;
   next_look_ms: number;
-  last_look_ms: number;
+  /** Time of the latest look that a notification asked for. */
+  last_hint_ms: number;
   look_took_ms: number;
   idle_scans: number;
   scan: Scan | null;
@@ -184,10 +185,11 @@ async function look(source: Source, plan: ScanPlan): Promise<Seen> {
   const hints = source.notices.take();
   const settling = isTime(source.next_look_ms, start_ms) ? [...book.open.values()] : [];
   const seen = await lookAtSome(book, plan, [...settling, ...hints.places]);
-  source.last_look_ms = context.elapsed();
-  source.look_took_ms = source.last_look_ms - start_ms;
+  const end_ms = context.elapsed();
+  if (hints.places.length > 0) source.last_hint_ms = end_ms;
+  source.look_took_ms = end_ms - start_ms;
   if (hints.all || seen.folders_changed) {
-    const soonest_ms = source.last_look_ms + Math.max(SCAN_GAP_MS, 4 * source.scan_took_ms);
+    const soonest_ms = end_ms + Math.max(SCAN_GAP_MS, 4 * source.scan_took_ms);
     source.next_scan_ms = Math.min(source.next_scan_ms, soonest_ms);
   }
   return seen;
@@ -278,9 +280,9 @@ async function rest(source: Source, alarm: Alarm): Promise<void> {
   const until_ms = Math.min(source.next_scan_ms, source.next_look_ms);
   const woken = await alarm.wait(until_ms - context.elapsed());
   if (!woken || context.signal.aborted) return;
-  // Let the writer's next notifications come in, and keep the distance between looks.
-  const since_ms = context.elapsed() - source.last_look_ms;
-  const pause_ms = Math.max(HINT_MS, LOOK_GAP_MS - since_ms);
+  // Let the writer's next notifications come in, and keep the distance between looks that they ask for.
+  const since_ms = context.elapsed() - source.last_hint_ms;
+  const pause_ms = Math.max(HINT_MS, HINT_GAP_MS - since_ms);
   await sleep(pause_ms, undefined, { signal: context.signal }).catch(() => undefined);
 }
 
@@ -298,7 +300,7 @@ export async function watchFiles(watch: FileWatch, context: SourceContext): Prom
     baseline: (await context.loadCursor())?.baseline === true,
     next_scan_ms: 0,
     next_look_ms: Infinity,
-    last_look_ms: 0,
+    last_hint_ms: 0,
     look_took_ms: 0,
     idle_scans: 0,
     scan: null,

@@ -50,6 +50,18 @@ describe('cli: usage', () => {
     }
   });
 
+  it('loads what runs servers only when it is asked for', async () => {
+    for (const line of [
+      ['up', '--help'],
+      ['--home', 'x', 'up', '--help'],
+      ['help', 'up'],
+      ['-o', 'json', 'help', 'up'],
+    ]) {
+      assert.match((await run(line)).out, /--ready-file/, line.join(' '));
+    }
+    assert.match((await run(['serve', '--help'])).out, /--port/);
+  });
+
   it('lists every noun and verb of the contract', async () => {
     const verbs: Record<string, string[]> = {
       token: ['create', 'list', 'revoke'],

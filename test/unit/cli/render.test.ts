@@ -11,10 +11,12 @@ describe('cli: times', () => {
   it('are said as people say them', () => {
     assert.equal(ago(NOW, NOW), 'now');
     assert.equal(ago(NOW - 12_345, NOW), '12 s ago');
-    assert.equal(ago(NOW - 2 * 60_000 - 59_000, NOW), '2 min ago');
+    assert.equal(ago(NOW - 2 * 60_000 - 29_000, NOW), '2 min ago');
     assert.equal(ago(NOW - 3 * 3_600_000, NOW), '3 h ago');
     assert.equal(ago(NOW - 40 * 86_400_000, NOW), '40 d ago');
     assert.equal(ago(NOW + 5 * 60_000, NOW), 'in 5 min');
+    assert.equal(ago(NOW + 30 * 86_400_000 - 2000, NOW), 'in 30 d');
+    assert.equal(ago(NOW - 59_600, NOW), '1 min ago');
   });
 
   it('have an absolute form with a zone', () => {

@@ -120,14 +120,14 @@ describe('stills function: counting', () => {
     assert.ok((found[6]?.ring_pixels ?? 0) > 1000);
   });
 
-  it('does not take noise on a high background for spots', async () => {
+  it('does not take the wider noise of an amplifying detector for spots', async () => {
     const image = still({ reflections: [] });
     const high: Image = {
       ...image,
-      pixels: image.pixels.map((value) => (value < 0 ? value : 500 + 9 * value)),
+      pixels: image.pixels.map((value) => (value < 0 ? value : 100 + 12 * value)),
     };
     const [found] = await analyse([{ kwargs: { path: await put('a.cbf', cbf(high)) } }]);
-    assert.equal(found?.spots, 0);
+    assert.ok((found?.spots ?? 99) < HIT_SPOTS, `${found?.spots} false spots`);
   });
 
   it('gives the same numbers with and without numpy', async function () {
@@ -167,6 +167,7 @@ describe('stills function: formats', () => {
       ['TIFF', await put('a16.tif', tiff(image, 16, false, header))],
       ['TIFF', await put('packed.tif', tiff(image, 16, true, header))],
       ['EDF', await put('a.edf', edf(image))],
+      ['EDF', await put('big-endian.edf', edf(image, true))],
       ['SMV', await put('a.img', smv(image))],
     ] as const;
     const found = await analyse(frames.map(([, path]) => ({ kwargs: { path, use_numpy: false } })));

@@ -63,11 +63,11 @@ export function tiff(image: Image, bits: 16 | 32, packed: boolean, description: 
 }
 
 /** `{ key = value ; … }` in blocks of 512 bytes, then the numbers. */
-export function edf(image: Image): Buffer {
+export function edf(image: Image, bigEndian = false): Buffer {
   const header = [
     '{',
     'HeaderID = EH:000001:000000:000000 ;',
-    'ByteOrder = LowByteFirst ;',
+    `ByteOrder = ${bigEndian ? 'High' : 'Low'}ByteFirst ;`,
     'DataType = SignedInteger ;',
     `Dim_1 = ${image.width} ;`,
     `Dim_2 = ${image.height} ;`,
@@ -79,7 +79,8 @@ export function edf(image: Image): Buffer {
     '',
   ].join('\n');
   const size = Math.ceil((header.length + 2) / 512) * 512;
-  return Buffer.concat([Buffer.from(header.padEnd(size - 2) + '}\n'), numbers(image, 32)]);
+  const data = numbers(image, 32);
+  return Buffer.concat([Buffer.from(header.padEnd(size - 2) + '}\n'), bigEndian ? data.swap32() : data]);
 }
 
 export function smv(image: Image): Buffer {
