@@ -36,7 +36,7 @@ function failure(task: TaskView): CliError {
   const what = task.cancelled === true ? 'was cancelled' : 'failed';
   return new CliError(EXIT.failed, `Task ${task.task_id} ${what}: ${last_line.trim()}`, {
     why: text === last_line ? undefined : text,
-    where: `endpoint ${task.endpoint_id}, attempt ${task.attempt ?? 1}`,
+    where: `endpoint ${task.endpoint_id}${(task.attempt ?? 0) > 1 ? `, attempt ${task.attempt}` : ''}`,
     whose: WHOSE[task.reason ?? ''],
     remedy: `what it printed: pilotwave task logs ${task.task_id}`,
     code: 'task_failed',

@@ -1,5 +1,5 @@
 // Checks what an author gives for a flow, and a starter for a run (reference: Flows API sections 4.1 and 5).
-import { Fault, type FaultItem } from '../errors.ts';
+import { Fault } from '../errors.ts';
 import type { FlowFields } from '../db/flows.ts';
 import type { JsonObject } from '../providers/contract.ts';
 import { identityOfUrn } from '../ids.ts';
@@ -7,6 +7,7 @@ import { checkInputSchema } from './input.ts';
 import { parseFlow, problemsMessage, type Flow } from './language.ts';
 import { measure } from './measure.ts';
 import { describe, isObject } from './paths.ts';
+import { makeProblems, type Problems } from './reader.ts';
 
 /** What may be changed of a flow. */
 export type FlowChanges = Partial<Omit<FlowFields, 'id' | 'creator'>>;
@@ -19,28 +20,23 @@ const DEFINITION_BYTES = 512 * 1024;
 
 type Raw = Readonly<Record<string, unknown>>;
 
-/** Collects problems of one request. */
-class Problems {
-  readonly items: FaultItem[] = [];
+function flag(problems: Problems, loc: readonly (string | number)[], msg: string, type = 'value_error'): void {
+  problems.add({ loc, msg, type });
+}
 
-  add(loc: readonly (string | number)[], msg: string, type = 'value_error'): void {
-    this.items.push({ loc, msg, type });
-  }
-
-  /** Throws Fault invalid_request when there are any. */
-  settle(): void {
-    if (this.items.length > 0) throw new Fault('invalid_request', problemsMessage(this.items), { items: this.items });
-  }
+/** Throws Fault invalid_request when there are problems. */
+function settle({ items }: Problems): void {
+  if (items.length > 0) throw new Fault('invalid_request', problemsMessage(items), { items });
 }
 
 function readText(raw: Raw, name: string, max: number, min: number, problems: Problems): string | undefined {
   const value = raw[name];
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'string') problems.add([name], 'str type expected', 'type_error.str');
+  if (typeof value !== 'string') flag(problems, [name], 'str type expected', 'type_error.str');
   // Control characters break terminals and cannot be stored.
-  else if (/[\p{Cc}]/u.test(value.replace(/[\n\r\t]/g, ''))) problems.add([name], 'must not contain control characters');
-  else if (value.length < min) problems.add([name], `ensure this value has at least ${min} characters`, 'value_error.any_str.min_length');
-  else if (value.length > max) problems.add([name], `ensure this value has at most ${max} characters`, 'value_error.any_str.max_length');
+  else if (/[\p{Cc}]/u.test(value.replace(/[\n\r\t]/g, ''))) flag(problems, [name], 'must not contain control characters');
+  else if (value.length < min) flag(problems, [name], `ensure this value has at least ${min} characters`, 'value_error.any_str.min_length');
+  else if (value.length > max) flag(problems, [name], `ensure this value has at most ${max} characters`, 'value_error.any_str.max_length');
   else return value;
   return undefined;
 }
@@ -49,7 +45,7 @@ function readTexts(raw: Raw, name: string, problems: Problems): readonly string[
   const value = raw[name];
   if (value === undefined || value === null) return undefined;
   if (Array.isArray(value) && value.every((item) => typeof item === 'string' && !/\p{Cc}/u.test(item))) return value as string[];
-  problems.add([name], 'must be an array of strings', 'type_error.list');
+  flag(problems, [name], 'must be an array of strings', 'type_error.list');
   return undefined;
 }
 
@@ -58,12 +54,12 @@ function readPrincipals(raw: Raw, name: string, problems: Problems, word?: strin
   const texts = readTexts(raw, name, problems);
   if (texts === undefined) return undefined;
   const names = texts.map((text) => text.trim().toLowerCase());
-  if (names.length > MOST_PRINCIPALS) problems.add([name], `at most ${MOST_PRINCIPALS} principals may be given`);
-  if (new Set(names).size < names.length) problems.add([name], 'each principal may be given once');
+  if (names.length > MOST_PRINCIPALS) flag(problems, [name], `at most ${MOST_PRINCIPALS} principals may be given`);
+  if (new Set(names).size < names.length) flag(problems, [name], 'each principal may be given once');
   for (const [index, text] of names.entries()) {
     if (text === word || PRINCIPAL.test(text)) continue;
     const everybody = word === undefined ? '' : `, or "${word}"`;
-    problems.add([name, index], `must be urn:globus:auth:identity:<uuid> or urn:globus:groups:id:<uuid>${everybody}`);
+    flag(problems, [name, index], `must be urn:globus:auth:identity:<uuid> or urn:globus:groups:id:<uuid>${everybody}`);
   }
   return names;
 }
@@ -73,7 +69,7 @@ function readUuid(raw: Raw, name: string, problems: Problems): string | null | u
   if (value === undefined || value === null) return value;
   if (name === 'subscription_id' && value === 'DEFAULT') return null;
   if (typeof value === 'string' && UUID.test(value)) return value.toLowerCase();
-  problems.add([name], 'value is not a valid uuid', 'type_error.uuid');
+  flag(problems, [name], 'value is not a valid uuid', 'type_error.uuid');
   return undefined;
 }
 
@@ -81,7 +77,7 @@ function readOwner(raw: Raw, problems: Problems): string | undefined {
   const value = raw['flow_owner'];
   if (value === undefined || value === null) return undefined;
   const identity = typeof value === 'string' ? identityOfUrn(value.toLowerCase()) : null;
-  if (identity === null) problems.add(['flow_owner'], 'must be urn:globus:auth:identity:<uuid>');
+  if (identity === null) flag(problems, ['flow_owner'], 'must be urn:globus:auth:identity:<uuid>');
   return identity ?? undefined;
 }
 
@@ -89,25 +85,25 @@ function readObject(raw: Raw, name: string, problems: Problems): JsonObject | un
   const value = raw[name];
   if (value === undefined || value === null) return undefined;
   if (isObject(value)) return value;
-  problems.add([name], `must be an object, not ${describe(value)}`, 'type_error.dict');
+  flag(problems, [name], `must be an object, not ${describe(value)}`, 'type_error.dict');
   return undefined;
 }
 
 /** Checks a definition and, when given, its input schema. Throws Fault invalid_request with every problem. */
 export function checkDefinition(definition: unknown, inputSchema: unknown): { flow: Flow; warnings: readonly string[] } {
-  const problems = new Problems();
+  const problems = makeProblems();
   const bytes = measure(definition);
   if (bytes === null || bytes > DEFINITION_BYTES) {
-    problems.add(['definition'], `a definition may have ${DEFINITION_BYTES / 1024} KB`);
-    problems.settle();
+    flag(problems, ['definition'], `a definition may have ${DEFINITION_BYTES / 1024} KB`);
+    settle(problems);
   }
   const parsed = parseFlow(definition);
-  if (!parsed.ok) problems.items.push(...parsed.items);
+  if (!parsed.ok) parsed.items.forEach(problems.add);
   if (inputSchema !== undefined && inputSchema !== null) {
-    if (!isObject(inputSchema)) problems.add(['input_schema'], `must be an object, not ${describe(inputSchema)}`, 'type_error.dict');
-    else problems.items.push(...checkInputSchema(inputSchema));
+    if (!isObject(inputSchema)) flag(problems, ['input_schema'], `must be an object, not ${describe(inputSchema)}`, 'type_error.dict');
+    else checkInputSchema(inputSchema).forEach(problems.add);
   }
-  problems.settle();
+  settle(problems);
   if (!parsed.ok) throw new Error('a definition with problems has none');
   return { flow: parsed.flow, warnings: parsed.warnings };
 }
@@ -116,7 +112,7 @@ export function checkDefinition(definition: unknown, inputSchema: unknown): { fl
 function readFields(raw: Raw, problems: Problems): FlowChanges {
   const keywords = readTexts(raw, 'keywords', problems);
   if ((keywords ?? []).join('').length > KEYWORD_CHARACTERS) {
-    problems.add(['keywords'], `all keywords together may have ${KEYWORD_CHARACTERS} characters`);
+    flag(problems, ['keywords'], `all keywords together may have ${KEYWORD_CHARACTERS} characters`);
   }
   const viewers = raw['flow_viewers'] === undefined ? 'visible_to' : 'flow_viewers';
   const starters = raw['flow_starters'] === undefined ? 'runnable_by' : 'flow_starters';
@@ -145,9 +141,9 @@ function withoutUndefined(fields: Readonly<Record<string, unknown>>): FlowChange
 
 /** A change of a flow. Throws Fault invalid_request with every problem. */
 export function readFlowChanges(raw: Raw): FlowChanges {
-  const problems = new Problems();
+  const problems = makeProblems();
   const changes = readFields(raw, problems);
-  problems.settle();
+  settle(problems);
   if (changes.definition !== undefined || changes.input_schema !== undefined) {
     checkDefinition(changes.definition ?? EMPTY_FLOW, changes.input_schema);
   }
@@ -159,11 +155,11 @@ const EMPTY_FLOW = { StartAt: 'S', States: { S: { Type: 'Pass', End: true } } };
 
 /** A new flow. Throws Fault invalid_request with every problem. */
 export function readNewFlow(raw: Raw, id: string, creator: string): FlowFields {
-  const problems = new Problems();
+  const problems = makeProblems();
   const { owner: _owner, ...fields } = readFields(raw, problems);
-  if (raw['definition'] === undefined) problems.add(['definition'], 'field required', 'value_error.missing');
-  if (raw['title'] === undefined) problems.add(['title'], 'field required', 'value_error.missing');
-  problems.settle();
+  if (raw['definition'] === undefined) flag(problems, ['definition'], 'field required', 'value_error.missing');
+  if (raw['title'] === undefined) flag(problems, ['title'], 'field required', 'value_error.missing');
+  settle(problems);
   checkDefinition(fields.definition, fields.input_schema);
   return {
     id,
@@ -200,7 +196,7 @@ const MOST_TAGS = 64;
 function readRunFields(raw: Raw, problems: Problems): Partial<RunFields> {
   const tags = readTexts(raw, 'tags', problems)?.map((tag) => tag.trim().replace(/\s+/g, ' '));
   if ((tags ?? []).length > MOST_TAGS || (tags ?? []).some((tag) => tag.length > LABEL_CHARACTERS)) {
-    problems.add(['tags'], `at most ${MOST_TAGS} tags of ${LABEL_CHARACTERS} characters may be given`);
+    flag(problems, ['tags'], `at most ${MOST_TAGS} tags of ${LABEL_CHARACTERS} characters may be given`);
   }
   const managers = raw['run_managers'] === undefined ? 'manage_by' : 'run_managers';
   const monitors = raw['run_monitors'] === undefined ? 'monitor_by' : 'run_monitors';
@@ -214,9 +210,9 @@ function readRunFields(raw: Raw, problems: Problems): Partial<RunFields> {
 }
 
 export function readRunChanges(raw: Raw): Partial<RunFields> {
-  const problems = new Problems();
+  const problems = makeProblems();
   const fields = readRunFields(raw, problems);
-  problems.settle();
+  settle(problems);
   return fields;
 }
 
@@ -227,11 +223,11 @@ export interface RunRequest extends RunFields {
 
 /** A request to start a run. Throws Fault invalid_request with every problem. */
 export function readRunRequest(raw: Raw): RunRequest {
-  const problems = new Problems();
+  const problems = makeProblems();
   const fields = readRunFields(raw, problems);
   const body = readObject(raw, 'body', problems);
-  if (body === undefined && problems.items.length === 0) problems.add(['body'], 'field required', 'value_error.missing');
+  if (body === undefined && problems.items.length === 0) flag(problems, ['body'], 'field required', 'value_error.missing');
   const request_id = readText(raw, 'request_id', 256, 1, problems) ?? null;
-  problems.settle();
+  settle(problems);
   return { label: '', tags: [], run_managers: [], run_monitors: [], ...fields, body: body ?? {}, request_id };
 }

@@ -10,7 +10,7 @@ export type Loc = readonly (string | number)[];
 /** Problems found in a definition, up to a number that a person can read. */
 export interface Problems {
   readonly items: readonly FaultItem[];
-  add(item: FaultItem): void;
+  readonly add: (item: FaultItem) => void;
 }
 
 const MOST_PROBLEMS = 100;

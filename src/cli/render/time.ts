@@ -37,6 +37,7 @@ export function stamp(at: number, utc: boolean): string {
 /** A span in seconds: `45 ms`, `1.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`. */
 export function duration(span_s: number): string {
   const span_ms = Math.max(0, span_s * 1000);
+  if (span_ms > 0 && span_ms < 1) return '<1 ms';
   if (span_ms < SECOND) return `${Math.round(span_ms)} ms`;
   if (span_ms < MINUTE) return `${(Math.floor(span_ms / 100) / 10).toFixed(1)} s`;
   const parts: readonly [number, string, number, string] =

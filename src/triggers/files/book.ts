@@ -149,7 +149,9 @@ export function nextDue_ms(
   for (const [path, place] of book.open) {
     const track = trackOf(book, place);
     if (track === undefined || track.size < rules.min_size || held.has(path)) continue;
-    const left = remaining_ms(track, now_ms, rules);
+    // Time enough has passed, but it was not looked at since: soon, not at once.
+    const unseen = track.seen_ms - track.since_ms < rules.settle_ms;
+    const left = Math.max(remaining_ms(track, now_ms, rules), unseen && !track.renamed ? 1 : 0);
     if (next === null || left < next) next = left;
   }
   return next;

@@ -26,9 +26,10 @@ describe('cli: times', () => {
   });
 
   it('durations have at most two units', () => {
-    const said = [0, 0.0451, 1.25, 59.99, 60, 200, 3600, 7500, 86_400, 273_600].map(duration);
+    const said = [0, 0.0004, 0.0451, 1.25, 59.99, 60, 200, 3600, 7500, 86_400, 273_600].map(duration);
     assert.deepEqual(said, [
       '0 ms',
+      '<1 ms',
       '45 ms',
       '1.2 s',
       '59.9 s',

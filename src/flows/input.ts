@@ -1,0 +1,121 @@
+// Checks a run's input against its flow's input_schema. Both come from users, so the check is bounded: patterns are
+// matched in linear time, and a schema whose references multiply is stopped.
+import { SchemaError, Validator, type Schema, type ValidationError } from 'jsonschema';
+import { Fault, messageOf, type FaultItem } from '../errors.ts';
+import type { JsonObject } from '../providers/contract.ts';
+import { measure } from './measure.ts';
+import { isObject } from './paths.ts';
+import { compilePattern, PatternError, type Pattern } from './patterns.ts';
+import { STATE_BYTES } from './run.ts';
+
+/** Schemas visited while one input is checked. */
+const MOST_VISITS = 50_000;
+const MOST_PROBLEMS = 20;
+const MOST_COMPILED = 500;
+
+const compiled = new Map<string, Pattern>();
+
+function patternOf(source: string): Pattern {
+  const known = compiled.get(source);
+  if (known !== undefined) return known;
+  const pattern = compilePattern(source);
+  if (compiled.size >= MOST_COMPILED) compiled.clear();
+  compiled.set(source, pattern);
+  return pattern;
+}
+
+class TooMuch extends Error {}
+
+/** A validator whose work on one input is bounded. */
+function boundedValidator(): Validator {
+  const validator = new Validator();
+  let visits = 0;
+  const visit = validator.validateSchema.bind(validator);
+  validator.validateSchema = (...args: Parameters<Validator['validateSchema']>) => {
+    visits += 1;
+    if (visits > MOST_VISITS) throw new TooMuch('the schema does not come to an end on this input');
+    return visit(...args);
+  };
+  validator.attributes['pattern'] = (instance: unknown, schema: Schema) => {
+    if (typeof instance !== 'string' || typeof schema.pattern !== 'string') return null;
+    return patternOf(schema.pattern).matches(instance) ? null : `does not match pattern ${JSON.stringify(schema.pattern)}`;
+  };
+  validator.attributes['uniqueItems'] = (instance: unknown, schema: Schema) => {
+    if (!Array.isArray(instance) || schema.uniqueItems !== true) return null;
+    const texts = instance.map((item) => JSON.stringify(item));
+    return new Set(texts).size === texts.length ? null : 'contains duplicate item';
+  };
+  return validator;
+}
+
+/** `$.a[0].b` as the Flows service names a place. */
+function placeOf(error: ValidationError): string {
+  return error.path.reduce<string>((text, step) => (typeof step === 'number' ? `${text}[${step}]` : `${text}.${step}`), '$');
+}
+
+function inputFault(items: readonly FaultItem[]): Fault {
+  const message = `Input failed schema validation with ${items.length} error${items.length === 1 ? '' : 's'}.`;
+  return new Fault('flow_input_invalid', message, { items });
+}
+
+function problem(place: string, msg: string): FaultItem {
+  return { loc: [place], msg, type: 'InvalidActionInput' };
+}
+
+/** Throws Fault flow_input_invalid, naming each place of the input that does not fit. */
+export function checkInput(input: JsonObject, schema: JsonObject): void {
+  const bytes = measure(input);
+  if (bytes === null || bytes > STATE_BYTES) {
+    throw inputFault([problem('$', `the input of a run may have ${STATE_BYTES / 1024} KB and must not nest too deep`)]);
+  }
+  if (Object.keys(schema).length === 0) return;
+  try {
+    const { errors } = boundedValidator().validate(input, schema as Schema);
+    if (errors.length > 0) throw inputFault(errors.slice(0, MOST_PROBLEMS).map((error) => problem(placeOf(error), error.message)));
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    if (error instanceof PatternError || error instanceof TooMuch || error instanceof SchemaError || error instanceof RangeError) {
+      throw inputFault([problem('$', `the flow's input schema cannot be applied: ${messageOf(error)}`)]);
+    }
+    throw error;
+  }
+}
+
+function patternProblems(value: unknown, loc: readonly (string | number)[], found: FaultItem[]): void {
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) patternProblems(item, [...loc, index], found);
+  } else if (isObject(value)) {
+    for (const [key, member] of Object.entries(value)) {
+      const here = [...loc, key];
+      if (key === 'pattern' && typeof member === 'string') {
+        try {
+          compilePattern(member);
+        } catch (error) {
+          found.push({ loc: here, msg: messageOf(error), type: 'value_error' });
+        }
+      } else if (key === 'patternProperties' && isObject(member)) {
+        for (const source of Object.keys(member)) patternProblems({ pattern: source }, [...here, source], found);
+        patternProblems(Object.values(member), here, found);
+      } else patternProblems(member, here, found);
+    }
+  }
+}
+
+/** What is wrong with an input schema as such. */
+export function checkInputSchema(schema: JsonObject): readonly FaultItem[] {
+  const loc = ['input_schema'];
+  const found: FaultItem[] = [];
+  if ((measure(schema) ?? Infinity) > STATE_BYTES) return [{ loc, msg: `a schema may have ${STATE_BYTES / 1024} KB`, type: 'value_error' }];
+  try {
+    patternProblems(schema, loc, found);
+    const validator = boundedValidator();
+    validator.addSchema(schema as Schema, '/');
+    for (const reference of validator.unresolvedRefs) {
+      found.push({ loc, msg: `$ref ${String(reference)} leads nowhere`, type: 'value_error' });
+    }
+    validator.validate({}, schema as Schema);
+  } catch (error) {
+    found.push({ loc, msg: `is not a usable JSON Schema: ${messageOf(error)}`, type: 'value_error' });
+  }
+  return found;
+}
