@@ -40,7 +40,10 @@ function isLocal(url: string): boolean {
   return /^https?:\/\/(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:|\/|$)/.test(url);
 }
 
-function itemLines(items: readonly FaultItem[]): string[] {
+/** The single problems as lines; none when there is one only and the message has said it already. */
+function itemLines(message: string, items: readonly FaultItem[]): string[] {
+  const [only, ...others] = items;
+  if (only !== undefined && others.length === 0 && message.includes(only.msg)) return [];
   return items.map((item) => (item.loc.length === 0 ? item.msg : `${item.loc.join('.')}: ${item.msg}`));
 }
 
@@ -80,7 +83,7 @@ export function explain(error: unknown): Told {
       whose: WHOSE[whose],
       remedy: remedy ?? remedyOfStatus(http),
       code,
-      items: itemLines(items),
+      items: itemLines(message, items),
     };
   }
   if (error instanceof UnreachableError) {
@@ -117,7 +120,7 @@ export function explain(error: unknown): Told {
       whose: WHOSE[FAULTS[error.code].whose],
       remedy: error.extras.remedy,
       code: error.code,
-      items: itemLines(error.extras.items ?? []),
+      items: itemLines(error.message, error.extras.items ?? []),
     };
   }
   const system = error instanceof Error ? fromSystem(error) : null;

@@ -16,7 +16,7 @@ export interface Io {
   readonly columns: number | null;
   /** All of standard input, as text. */
   readonly readInput: () => Promise<string>;
-  /** Shows a question on standard error and answers the line typed. */
+  /** Shows a question on standard error and answers the line typed; rejects when none comes. */
   readonly ask: (question: string) => Promise<string>;
   /** Calls back on Ctrl-C; the answer takes the listener away. */
   readonly onInterrupt: (listener: () => void) => () => void;
@@ -28,11 +28,14 @@ async function readAll(): Promise<string> {
   return Buffer.concat(parts).toString('utf8');
 }
 
+/** Rejects when the person answers with Ctrl-C or the end of input. */
 async function askLine(question: string): Promise<string> {
   const { createInterface } = await import('node:readline/promises');
   const lines = createInterface({ input: process.stdin, output: process.stderr });
+  const stop = new AbortController();
+  lines.once('SIGINT', () => stop.abort()).once('close', () => stop.abort());
   try {
-    return await lines.question(question);
+    return await lines.question(question, { signal: stop.signal });
   } finally {
     lines.close();
   }

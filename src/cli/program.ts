@@ -8,6 +8,7 @@ import { flowCommand } from './commands/flow.ts';
 import { functionCommand } from './commands/function.ts';
 import { providerCommand } from './commands/provider.ts';
 import { runCommand } from './commands/run.ts';
+import { settingsCommand } from './commands/settings.ts';
 import { taskCommand } from './commands/task.ts';
 import { tokenCommand } from './commands/token.ts';
 import { triggerCommand } from './commands/trigger.ts';
@@ -29,27 +30,32 @@ const NOUNS: readonly ((cli: Cli) => void)[] = [
   tokenCommand,
 ];
 
-interface StackCommand {
+interface LazyCommand {
   readonly name: string;
   readonly summary: string;
-  readonly load: () => Promise<(program: Command) => void>;
+  readonly register: (cli: Cli) => Promise<void>;
 }
 
-const STACK: readonly StackCommand[] = [
+const LAZY: readonly LazyCommand[] = [
   {
     name: 'up',
     summary: 'run everything on this machine, in the foreground',
-    load: async () => (await import('./commands/up.ts')).upCommand,
+    register: async (cli) => (await import('./commands/up.ts')).upCommand(cli.program),
   },
   {
     name: 'serve',
     summary: 'run the service alone, on DATABASE_URL and REDIS_URL',
-    load: async () => (await import('./commands/serve.ts')).serveCommand,
+    register: async (cli) => (await import('./commands/serve.ts')).serveCommand(cli.program),
   },
   {
     name: 'demo',
     summary: 'show all of it in a throw-away home: frames in, analysis out',
-    load: async () => (await import('./commands/demo.ts')).demoCommand,
+    register: async (cli) => (await import('./commands/demo.ts')).demoCommand(cli.program),
+  },
+  {
+    name: 'detector',
+    summary: 'a virtual detector: writes simulated frames into a folder',
+    register: async (cli) => (await import('./commands/detector.ts')).detectorCommand(cli),
   },
 ];
 
@@ -87,11 +93,12 @@ function makeProgram(io: Io): Command {
 async function addCommands(cli: Cli, argv: readonly string[]): Promise<void> {
   const wanted = new Set(operands(cli.program, argv).slice(0, 2));
   cli.program.commandsGroup('Run it:');
-  for (const { name, summary, load } of STACK) {
-    if (wanted.has(name)) (await load())(cli.program);
+  for (const { name, summary, register } of LAZY) {
+    if (wanted.has(name)) await register(cli);
     else cli.program.command(name).description(summary);
   }
   doctorCommand(cli);
+  settingsCommand(cli);
   cli.program.commandsGroup('Use it:');
   for (const register of NOUNS) register(cli);
 }

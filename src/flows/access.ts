@@ -27,7 +27,8 @@ interface RunLists {
   readonly flow_run_monitors: readonly string[];
 }
 
-export type FlowRole = 'flow_owner' | 'flow_administrator' | 'flow_starter' | 'flow_viewer' | 'run_manager' | 'run_monitor';
+export type FlowRole =
+  'flow_owner' | 'flow_administrator' | 'flow_starter' | 'flow_viewer' | 'run_manager' | 'run_monitor';
 export type RunRole = 'run_owner' | 'run_manager' | 'run_monitor' | 'flow_run_manager' | 'flow_run_monitor';
 
 /** Words that stand for everybody, by the list they may be in. */
@@ -109,12 +110,18 @@ function missing(what: 'flow' | 'run', id: string, permission: string): Fault {
   return new Fault(
     'forbidden',
     `You do not have the necessary permissions to perform this action on the ${what} with id value ${id}. Missing permissions: ${permission}.`,
-    { remedy: `Ask an ${what === 'flow' ? 'administrator of the flow' : 'owner of the run'} to add you to its lists.` },
+    {
+      remedy: `Ask an ${what === 'flow' ? 'administrator of the flow' : 'owner of the run'} to add you to its lists.`,
+    },
   );
 }
 
 /** Throws Fault flow_not_found or forbidden. */
-export function needFlow(flow: FlowLists & { readonly id: string }, caller: Caller, verb: FlowVerb): readonly FlowRole[] {
+export function needFlow(
+  flow: FlowLists & { readonly id: string },
+  caller: Caller,
+  verb: FlowVerb,
+): readonly FlowRole[] {
   const roles = flowRoles(flow, caller);
   if (!mayFlow(roles, 'view')) throw flowNotFound(flow.id);
   if (!mayFlow(roles, verb)) throw missing('flow', flow.id, verb.toUpperCase());
@@ -122,10 +129,13 @@ export function needFlow(flow: FlowLists & { readonly id: string }, caller: Call
 }
 
 /** Throws Fault run_not_found or forbidden. */
-export function needRun(run: RunLists & { readonly id: string }, caller: Caller, verb: RunVerb): readonly RunRole[] {
+export function needRun(
+  run: RunLists & { readonly id: string },
+  caller: Caller,
+  verb: RunVerb,
+): readonly RunRole[] {
   const roles = runRoles(run, caller);
   if (!mayRun(roles, 'monitor')) throw runNotFound(run.id);
   if (!mayRun(roles, verb)) throw missing('run', run.id, verb.toUpperCase());
   return roles;
 }
-

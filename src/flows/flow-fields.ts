@@ -12,7 +12,8 @@ import { makeProblems, type Problems } from './reader.ts';
 /** What may be changed of a flow. */
 export type FlowChanges = Partial<Omit<FlowFields, 'id' | 'creator'>>;
 
-const PRINCIPAL = /^urn:globus:(auth:identity|groups:id):[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const PRINCIPAL =
+  /^urn:globus:(auth:identity|groups:id):[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const UUID = /^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$/;
 const MOST_PRINCIPALS = 16;
 const KEYWORD_CHARACTERS = 1_024;
@@ -20,7 +21,12 @@ const DEFINITION_BYTES = 512 * 1024;
 
 type Raw = Readonly<Record<string, unknown>>;
 
-function flag(problems: Problems, loc: readonly (string | number)[], msg: string, type = 'value_error'): void {
+function flag(
+  problems: Problems,
+  loc: readonly (string | number)[],
+  msg: string,
+  type = 'value_error',
+): void {
   problems.add({ loc, msg, type });
 }
 
@@ -34,9 +40,22 @@ function readText(raw: Raw, name: string, max: number, min: number, problems: Pr
   if (value === undefined || value === null) return undefined;
   if (typeof value !== 'string') flag(problems, [name], 'str type expected', 'type_error.str');
   // Control characters break terminals and cannot be stored.
-  else if (/[\p{Cc}]/u.test(value.replace(/[\n\r\t]/g, ''))) flag(problems, [name], 'must not contain control characters');
-  else if (value.length < min) flag(problems, [name], `ensure this value has at least ${min} characters`, 'value_error.any_str.min_length');
-  else if (value.length > max) flag(problems, [name], `ensure this value has at most ${max} characters`, 'value_error.any_str.max_length');
+  else if (/[\p{Cc}]/u.test(value.replace(/[\n\r\t]/g, '')))
+    flag(problems, [name], 'must not contain control characters');
+  else if (value.length < min)
+    flag(
+      problems,
+      [name],
+      `ensure this value has at least ${min} characters`,
+      'value_error.any_str.min_length',
+    );
+  else if (value.length > max)
+    flag(
+      problems,
+      [name],
+      `ensure this value has at most ${max} characters`,
+      'value_error.any_str.max_length',
+    );
   else return value;
   return undefined;
 }
@@ -44,22 +63,33 @@ function readText(raw: Raw, name: string, max: number, min: number, problems: Pr
 function readTexts(raw: Raw, name: string, problems: Problems): readonly string[] | undefined {
   const value = raw[name];
   if (value === undefined || value === null) return undefined;
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string' && !/\p{Cc}/u.test(item))) return value as string[];
+  if (Array.isArray(value) && value.every((item) => typeof item === 'string' && !/\p{Cc}/u.test(item)))
+    return value as string[];
   flag(problems, [name], 'must be an array of strings', 'type_error.list');
   return undefined;
 }
 
 /** A list of principals, in lower case, each once. `word`: what stands for everybody in this list. */
-function readPrincipals(raw: Raw, name: string, problems: Problems, word?: string): readonly string[] | undefined {
+function readPrincipals(
+  raw: Raw,
+  name: string,
+  problems: Problems,
+  word?: string,
+): readonly string[] | undefined {
   const texts = readTexts(raw, name, problems);
   if (texts === undefined) return undefined;
   const names = texts.map((text) => text.trim().toLowerCase());
-  if (names.length > MOST_PRINCIPALS) flag(problems, [name], `at most ${MOST_PRINCIPALS} principals may be given`);
+  if (names.length > MOST_PRINCIPALS)
+    flag(problems, [name], `at most ${MOST_PRINCIPALS} principals may be given`);
   if (new Set(names).size < names.length) flag(problems, [name], 'each principal may be given once');
   for (const [index, text] of names.entries()) {
     if (text === word || PRINCIPAL.test(text)) continue;
     const everybody = word === undefined ? '' : `, or "${word}"`;
-    flag(problems, [name, index], `must be urn:globus:auth:identity:<uuid> or urn:globus:groups:id:<uuid>${everybody}`);
+    flag(
+      problems,
+      [name, index],
+      `must be urn:globus:auth:identity:<uuid> or urn:globus:groups:id:<uuid>${everybody}`,
+    );
   }
   return names;
 }
@@ -90,7 +120,10 @@ function readObject(raw: Raw, name: string, problems: Problems): JsonObject | un
 }
 
 /** Checks a definition and, when given, its input schema. Throws Fault invalid_request with every problem. */
-export function checkDefinition(definition: unknown, inputSchema: unknown): { flow: Flow; warnings: readonly string[] } {
+export function checkDefinition(
+  definition: unknown,
+  inputSchema: unknown,
+): { flow: Flow; warnings: readonly string[] } {
   const problems = makeProblems();
   const bytes = measure(definition);
   if (bytes === null || bytes > DEFINITION_BYTES) {
@@ -100,7 +133,8 @@ export function checkDefinition(definition: unknown, inputSchema: unknown): { fl
   const parsed = parseFlow(definition);
   if (!parsed.ok) parsed.items.forEach(problems.add);
   if (inputSchema !== undefined && inputSchema !== null) {
-    if (!isObject(inputSchema)) flag(problems, ['input_schema'], `must be an object, not ${describe(inputSchema)}`, 'type_error.dict');
+    if (!isObject(inputSchema))
+      flag(problems, ['input_schema'], `must be an object, not ${describe(inputSchema)}`, 'type_error.dict');
     else checkInputSchema(inputSchema).forEach(problems.add);
   }
   settle(problems);
@@ -157,7 +191,8 @@ const EMPTY_FLOW = { StartAt: 'S', States: { S: { Type: 'Pass', End: true } } };
 export function readNewFlow(raw: Raw, id: string, creator: string): FlowFields {
   const problems = makeProblems();
   const { owner: _owner, ...fields } = readFields(raw, problems);
-  if (raw['definition'] === undefined) flag(problems, ['definition'], 'field required', 'value_error.missing');
+  if (raw['definition'] === undefined)
+    flag(problems, ['definition'], 'field required', 'value_error.missing');
   if (raw['title'] === undefined) flag(problems, ['title'], 'field required', 'value_error.missing');
   settle(problems);
   checkDefinition(fields.definition, fields.input_schema);
@@ -226,7 +261,8 @@ export function readRunRequest(raw: Raw): RunRequest {
   const problems = makeProblems();
   const fields = readRunFields(raw, problems);
   const body = readObject(raw, 'body', problems);
-  if (body === undefined && problems.items.length === 0) flag(problems, ['body'], 'field required', 'value_error.missing');
+  if (body === undefined && problems.items.length === 0)
+    flag(problems, ['body'], 'field required', 'value_error.missing');
   const request_id = readText(raw, 'request_id', 256, 1, problems) ?? null;
   settle(problems);
   return { label: '', tags: [], run_managers: [], run_monitors: [], ...fields, body: body ?? {}, request_id };

@@ -1,6 +1,14 @@
 // Checks a run's input against its flow's input_schema. Both come from users, so the check is bounded: patterns are
 // matched in linear time, and a schema whose references multiply is stopped.
-import { SchemaError, Validator, type Schema, type ValidationError } from 'jsonschema';
+import {
+  SchemaError,
+  Validator,
+  ValidatorResult,
+  type Options,
+  type Schema,
+  type SchemaContext,
+  type ValidationError,
+} from 'jsonschema';
 import { Fault, messageOf, type FaultItem } from '../errors.ts';
 import type { JsonObject } from '../providers/contract.ts';
 import { measure } from './measure.ts';
@@ -12,6 +20,8 @@ import { STATE_BYTES } from './run.ts';
 const MOST_VISITS = 50_000;
 const MOST_PROBLEMS = 20;
 const MOST_COMPILED = 500;
+/** Longer texts are not tried against the library's format patterns. */
+const LONGEST_FORMATTED = 2_000;
 
 const compiled = new Map<string, Pattern>();
 
@@ -26,31 +36,94 @@ function patternOf(source: string): Pattern {
 
 class TooMuch extends Error {}
 
+/** What the library's own types leave out: the method every nested check goes through. */
+interface OpenValidator extends Validator {
+  validateSchema(
+    instance: unknown,
+    schema: Schema,
+    options: Options,
+    context: SchemaContext,
+  ): ValidatorResult;
+}
+
+interface OpenResult extends ValidatorResult {
+  importErrors(other: ValidatorResult): void;
+}
+
+/** A check of one keyword: null or nothing when the value fits, else what is wrong. */
+type Check = (
+  instance: unknown,
+  schema: Schema,
+  options: Options,
+  context: SchemaContext,
+) => string | null | ValidatorResult;
+
+/** Patterns of property names, in linear time; and, as the library has it, additionalProperties beside them. */
+function namesCheck(validator: OpenValidator): Check {
+  return (instance, schema, options, context) => {
+    if (!isObject(instance)) return null;
+    const result = new ValidatorResult(instance, schema, options, context) as OpenResult;
+    for (const [name, value] of Object.entries(instance)) {
+      const fitting = Object.entries(schema.patternProperties ?? {}).filter(([source]) =>
+        patternOf(source).matches(name),
+      );
+      const schemas = fitting.map(([, inner]) => inner);
+      const isOther = fitting.length === 0 && schema.properties?.[name] === undefined;
+      if (isOther && schema.additionalProperties === false) {
+        result.addError(`is not allowed to have the additional property ${JSON.stringify(name)}`);
+      } else if (isOther && isObject(schema.additionalProperties))
+        schemas.push(schema.additionalProperties as Schema);
+      for (const inner of schemas) {
+        result.importErrors(validator.validateSchema(value, inner, options, context.makeChild(inner, name)));
+      }
+    }
+    return result;
+  };
+}
+
+const CHECKS: Readonly<Record<string, Check>> = {
+  pattern: (instance, { pattern }) => {
+    if (typeof instance !== 'string' || typeof pattern !== 'string') return null;
+    return patternOf(pattern).matches(instance) ? null : `does not match pattern ${JSON.stringify(pattern)}`;
+  },
+  uniqueItems: (instance, { uniqueItems }) => {
+    if (!Array.isArray(instance) || uniqueItems !== true) return null;
+    return new Set(instance.map((item) => JSON.stringify(item))).size === instance.length
+      ? null
+      : 'contains duplicate item';
+  },
+};
+
 /** A validator whose work on one input is bounded. */
 function boundedValidator(): Validator {
-  const validator = new Validator();
+  const validator = new Validator() as OpenValidator;
   let visits = 0;
   const visit = validator.validateSchema.bind(validator);
-  validator.validateSchema = (...args: Parameters<Validator['validateSchema']>) => {
+  validator.validateSchema = (instance, schema, options, context) => {
     visits += 1;
-    if (visits > MOST_VISITS) throw new TooMuch('the schema does not come to an end on this input');
-    return visit(...args);
+    if (visits > MOST_VISITS) throw new TooMuch('it does not come to an end on this input');
+    return visit(instance, schema, options, context);
   };
-  validator.attributes['pattern'] = (instance: unknown, schema: Schema) => {
-    if (typeof instance !== 'string' || typeof schema.pattern !== 'string') return null;
-    return patternOf(schema.pattern).matches(instance) ? null : `does not match pattern ${JSON.stringify(schema.pattern)}`;
+  const format = validator.attributes['format'] as Check;
+  const checks: Record<string, Check> = {
+    ...CHECKS,
+    patternProperties: namesCheck(validator),
+    format: (instance, schema, options, context) =>
+      typeof instance === 'string' && instance.length > LONGEST_FORMATTED
+        ? `is too long to be of format ${schema.format}`
+        : format.call(validator, instance, schema, options, context),
   };
-  validator.attributes['uniqueItems'] = (instance: unknown, schema: Schema) => {
-    if (!Array.isArray(instance) || schema.uniqueItems !== true) return null;
-    const texts = instance.map((item) => JSON.stringify(item));
-    return new Set(texts).size === texts.length ? null : 'contains duplicate item';
-  };
+  // The library takes null for "fits"; its types do not say so.
+  Object.assign(validator.attributes, checks as unknown as Validator['attributes']);
   return validator;
 }
 
 /** `$.a[0].b` as the Flows service names a place. */
 function placeOf(error: ValidationError): string {
-  return error.path.reduce<string>((text, step) => (typeof step === 'number' ? `${text}[${step}]` : `${text}.${step}`), '$');
+  return error.path.reduce<string>(
+    (text, step) => (typeof step === 'number' ? `${text}[${step}]` : `${text}.${step}`),
+    '$',
+  );
 }
 
 function inputFault(items: readonly FaultItem[]): Fault {
@@ -66,15 +139,23 @@ function problem(place: string, msg: string): FaultItem {
 export function checkInput(input: JsonObject, schema: JsonObject): void {
   const bytes = measure(input);
   if (bytes === null || bytes > STATE_BYTES) {
-    throw inputFault([problem('$', `the input of a run may have ${STATE_BYTES / 1024} KB and must not nest too deep`)]);
+    throw inputFault([
+      problem('$', `the input of a run may have ${STATE_BYTES / 1024} KB and must not nest too deep`),
+    ]);
   }
   if (Object.keys(schema).length === 0) return;
   try {
     const { errors } = boundedValidator().validate(input, schema as Schema);
-    if (errors.length > 0) throw inputFault(errors.slice(0, MOST_PROBLEMS).map((error) => problem(placeOf(error), error.message)));
+    if (errors.length > 0)
+      throw inputFault(errors.slice(0, MOST_PROBLEMS).map((error) => problem(placeOf(error), error.message)));
   } catch (error) {
     if (error instanceof Fault) throw error;
-    if (error instanceof PatternError || error instanceof TooMuch || error instanceof SchemaError || error instanceof RangeError) {
+    if (
+      error instanceof PatternError ||
+      error instanceof TooMuch ||
+      error instanceof SchemaError ||
+      error instanceof RangeError
+    ) {
       throw inputFault([problem('$', `the flow's input schema cannot be applied: ${messageOf(error)}`)]);
     }
     throw error;
@@ -94,7 +175,8 @@ function patternProblems(value: unknown, loc: readonly (string | number)[], foun
           found.push({ loc: here, msg: messageOf(error), type: 'value_error' });
         }
       } else if (key === 'patternProperties' && isObject(member)) {
-        for (const source of Object.keys(member)) patternProblems({ pattern: source }, [...here, source], found);
+        for (const source of Object.keys(member))
+          patternProblems({ pattern: source }, [...here, source], found);
         patternProblems(Object.values(member), here, found);
       } else patternProblems(member, here, found);
     }
@@ -105,7 +187,8 @@ function patternProblems(value: unknown, loc: readonly (string | number)[], foun
 export function checkInputSchema(schema: JsonObject): readonly FaultItem[] {
   const loc = ['input_schema'];
   const found: FaultItem[] = [];
-  if ((measure(schema) ?? Infinity) > STATE_BYTES) return [{ loc, msg: `a schema may have ${STATE_BYTES / 1024} KB`, type: 'value_error' }];
+  if ((measure(schema) ?? Infinity) > STATE_BYTES)
+    return [{ loc, msg: `a schema may have ${STATE_BYTES / 1024} KB`, type: 'value_error' }];
   try {
     patternProblems(schema, loc, found);
     const validator = boundedValidator();

@@ -11,8 +11,9 @@ type Step =
   | { readonly kind: 'found' };
 
 type Node =
-  | { readonly kind: 'character' | 'assert'; readonly step: Step }
-  | { readonly kind: 'sequence' | 'choice'; readonly parts: readonly Node[] }
+  | { readonly kind: 'step'; readonly step: Step }
+  | { readonly kind: 'sequence'; readonly parts: readonly Node[] }
+  | { readonly kind: 'choice'; readonly parts: readonly Node[] }
   | { readonly kind: 'repeat'; readonly of: Node; readonly min: number; readonly max: number };
 
 export interface Pattern {
@@ -45,16 +46,19 @@ function one(source: string): Node {
   } catch {
     throw new PatternError(`"${source}" is not a valid part of a pattern`);
   }
-  return { kind: 'character', step: { kind: 'character', fits: (character) => native.test(character) } };
+  return { kind: 'step', step: { kind: 'character', fits: (character) => native.test(character) } };
 }
 
 function assertion(holds: (before: string, after: string) => boolean): Node {
-  return { kind: 'assert', step: { kind: 'assert', holds } };
+  return { kind: 'step', step: { kind: 'assert', holds } };
 }
 
 function readEscape(reader: Reader): Node {
   const rest = reader.text.slice(reader.at);
-  const source = /^\\(?:u\{[0-9a-fA-F]{1,6}\}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[pP]\{[\w=]{1,60}\}|c[a-zA-Z]|[^])/.exec(rest)?.[0];
+  const source =
+    /^\\(?:u\{[0-9a-fA-F]{1,6}\}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[pP]\{[\w=]{1,60}\}|c[a-zA-Z]|[^])/.exec(
+      rest,
+    )?.[0];
   if (source === undefined) throw new PatternError('the pattern ends in a backslash');
   reader.at += source.length;
   if (source === '\\b') return assertion((before, after) => word(before) !== word(after));
@@ -76,7 +80,8 @@ function readClass(reader: Reader): Node {
 function readGroup(reader: Reader): Node {
   reader.at += 1;
   const special = /^\?(?:<[A-Za-z_]\w*>|:)/.exec(reader.text.slice(reader.at))?.[0];
-  if (special === undefined && reader.text[reader.at] === '?') throw new PatternError('lookahead and lookbehind are not supported');
+  if (special === undefined && reader.text[reader.at] === '?')
+    throw new PatternError('lookahead and lookbehind are not supported');
   reader.at += special?.length ?? 0;
   const inner = readChoice(reader);
   if (reader.text[reader.at] !== ')') throw new PatternError('a ( has no closing )');
@@ -176,14 +181,20 @@ function emitChoice(parts: readonly Node[], steps: Step[]): void {
 }
 
 function emit(node: Node, steps: Step[]): void {
-  if (node.kind === 'character' || node.kind === 'assert') put(steps, node.step);
+  if (node.kind === 'step') put(steps, node.step);
   else if (node.kind === 'sequence') for (const part of node.parts) emit(part, steps);
   else if (node.kind === 'choice') emitChoice(node.parts, steps);
   else emitRepeat(node, steps);
 }
 
 /** Every step that can be reached from `from` without taking a character. */
-function follow(steps: readonly Step[], from: number, into: Set<number>, before: string, after: string): void {
+function follow(
+  steps: readonly Step[],
+  from: number,
+  into: Set<number>,
+  before: string,
+  after: string,
+): void {
   const open = [from];
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
     if (into.has(at)) continue;
@@ -197,7 +208,8 @@ function follow(steps: readonly Step[], from: number, into: Set<number>, before:
 
 function run(steps: readonly Step[], text: string): boolean {
   const characters = Array.from(text);
-  if (characters.length * steps.length > MOST_WORK) throw new PatternError('the text is too long for this pattern');
+  if (characters.length * steps.length > MOST_WORK)
+    throw new PatternError('the text is too long for this pattern');
   let current = new Set<number>();
   for (let at = 0; at <= characters.length; at += 1) {
     const [before, here] = [characters[at - 1] ?? '', characters[at] ?? ''];
@@ -206,7 +218,8 @@ function run(steps: readonly Step[], text: string): boolean {
     for (const place of current) {
       const step = steps[place];
       if (step?.kind === 'found') return true;
-      if (step?.kind === 'character' && here !== '' && step.fits(here)) follow(steps, place + 1, next, here, characters[at + 1] ?? '');
+      if (step?.kind === 'character' && here !== '' && step.fits(here))
+        follow(steps, place + 1, next, here, characters[at + 1] ?? '');
     }
     current = next;
   }

@@ -216,7 +216,10 @@ export function makeRunner(options: RunnerOptions): Runner {
       alarms.stop();
       await loop?.stop();
       // A turn that waits for a slow provider is let go: without its lease it can store nothing any more.
-      await Promise.race([Promise.all(turns), new Promise((resolve) => setTimeout(resolve, STOP_MS).unref())]);
+      await Promise.race([
+        Promise.all(turns),
+        new Promise((resolve) => setTimeout(resolve, STOP_MS).unref()),
+      ]);
       await releaser.stop();
       await hints.stop();
       await heartbeat?.stop();

@@ -1,7 +1,8 @@
 // Glob patterns over relative paths, matched without regular expressions: the time is bounded by pattern length
 // times path length whatever the pattern, so no pattern of a user can stall the service.
 //
-//   *  any characters but /      **  any folders, also none      ?  one character but /
+//   *  any characters but /      **  any folders, also none (at the end: all that is inside)
+//   ?  one character but /
 //   [a-z] [!a-z]  one of a set   {a,b}  alternatives             \x  the character x itself
 import { Fault } from '../errors.ts';
 
@@ -168,8 +169,9 @@ export function makeGlob(patterns: readonly string[]): Glob {
     for (const plain of expandBraces(pattern)) {
       const segments = plain.split('/').map((text) => parseSegment(text, pattern));
       const only = segments[0];
+      if (segments.at(-1) === null) segments.push([{ is: 'many' }]);
       if (segments.length > 1) paths.push(segments);
-      else lasts.push(only ?? [{ is: 'many' }]);
+      else if (only != null) lasts.push(only);
     }
   }
   return (path) => {

@@ -76,16 +76,6 @@ function strike(run: Run): void {
   }
 }
 
-function storm(run: Run): void {
-  const { world } = run;
-  const end_ms = world.now_ms + FAULTS_MS;
-  const going = (): boolean => world.now_ms < end_ms;
-  world.every(700, going, () => submitSome(run));
-  world.every(1_900, going, () => cancelSome(run));
-  world.every(2_300, going, () => strike(run));
-  world.run(FAULTS_MS, () => false);
-}
-
 /** Lets pending promises of the memory net settle: opening a hub is asynchronous in name only. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 3; turn++) await Promise.resolve();
@@ -167,4 +157,3 @@ describe('simulated endpoint', () => {
     assert.equal(run.service.repeats, 0);
   });
 });
-void storm;

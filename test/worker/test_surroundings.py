@@ -5,8 +5,10 @@ import os
 import signal
 import struct
 import unittest
+import unittest.mock
 
 from support import (
+    CHUNK,
     CHUNK_TEXT,
     JSON_RESULTS,
     NO_OP,
@@ -14,6 +16,7 @@ from support import (
     USER_FAILURE,
     WorkerTest,
     json_call,
+    module,
     tasks_frame,
 )
 
@@ -213,6 +216,17 @@ class Surroundings(WorkerTest):
             "    return child.wait()\n"
         )
         self.assertEqual(self.value(source), -signal.SIGINT)
+
+
+class WithoutCtypes(unittest.TestCase):
+    def test_names_are_set_the_plain_way(self):
+        environment = module("environment")
+        with unittest.mock.patch.dict(os.environ), unittest.mock.patch.object(environment, "_putenv", None):
+            surroundings = environment.Environment(".")
+            surroundings.begin_batch(CHUNK)
+            surroundings.begin(10, 2)
+            told = [os.environ[name] for name in ("PILOTWAVE_TASK_ID", "GC_TASK_UUID", "PILOTWAVE_ATTEMPT")]
+        self.assertEqual(told, [CHUNK_TEXT[:32] + "000a"] * 2 + ["2"])
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ async function show(context: Context, text: string): Promise<void> {
     ['url', hookUrl(client, trigger)],
     ['config', JSON.stringify(trigger.config)],
     [
-      'events',
+      'counts',
       Object.entries(counts)
         .map(([name, count]) => `${count} ${name}`)
         .join(', '),
@@ -211,7 +211,7 @@ async function fire(context: Context, text: string, options: FireOptions): Promi
   }
   if (fired.run_id === null)
     context.out.say(
-      `The event ${fired.event_id} is ${fired.decision}: ${fired.reason ?? 'not decided yet'}.`,
+      `The event ${fired.event_id} is ${fired.decision}: ${fired.reason ?? 'not decided yet.'}`,
     );
   context.out.value(fired, fired.run_id ?? fired.event_id);
   context.out.next(

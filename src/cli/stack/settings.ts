@@ -59,7 +59,9 @@ export const SETTINGS = {
     name: 'PILOTWAVE_LINK_BIND',
     otherwise: 'tcp://127.0.0.1:*',
     about: 'Where endpoints dial (ZeroMQ). `*` picks a free port.',
-    check: url('tcp:'),
+    check: (value) => {
+      if (!/^tcp:\/\/.+:(\d+|\*)$/.test(value)) throw new Error('it must be tcp://ADDRESS:PORT, or * for the port');
+    },
   },
   direct: {
     name: 'PILOTWAVE_DIRECT',

@@ -42,6 +42,9 @@ export interface Stack {
 }
 
 const DEFAULT_PORT = 5000;
+/** How often and how many times the local endpoint is looked for at the start: fifteen seconds. */
+const ONLINE_LOOK_MS = 50;
+const ONLINE_TRIES = 300;
 /** The token `up` makes for its owner lasts a year; `token create` makes others. */
 const OWNER_TOKEN_S = 365 * 86_400;
 
@@ -149,11 +152,23 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       onRestart: () => log.info('the local endpoint runs again'),
     });
     ending.push(() => kept.stop());
+    if (!(await isOnline(service, endpoint.endpoint_id))) {
+      onProgress('the local endpoint is not online yet; its log says why');
+    }
     return { service, token, endpoint_id: endpoint.endpoint_id, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** Waits a while for an endpoint with workers: who is told that all is ready wants to run something. */
+async function isOnline(service: Service, endpointId: string): Promise<boolean> {
+  for (let tries = 0; tries < ONLINE_TRIES; tries++) {
+    if ((service.dispatcher.sessionOf(endpointId)?.status?.total_workers ?? 0) > 0) return true;
+    await new Promise((resolve) => setTimeout(resolve, ONLINE_LOOK_MS));
+  }
+  return false;
 }
 
 /** A PostgreSQL of our own, started again on the same port whenever it ends. */

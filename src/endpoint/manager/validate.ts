@@ -1,5 +1,6 @@
 // What must be true of a manager's state after every step; tests call it, and a debug build may. Pure.
-import { CHUNK_INDEXES, FIRST_EXECUTOR, NOWHERE, QUEUED, SPOOLED, type ManagerState } from './state.ts';
+import { CHUNK_INDEXES, FIRST_EXECUTOR, NOWHERE, QUEUED, SPOOLED } from './state.ts';
+import type { FunctionHere, Held, ManagerState } from './state.ts';
 
 /** Throws an Error that names the first invariant broken. */
 export function validate(state: ManagerState): void {
@@ -54,16 +55,26 @@ function checkFunctions(state: ManagerState, must: Must): void {
       `function ${fn.id} counts ${fn.queued} queued of ${fn.open} open`,
     );
     must(fn.queued === 0 || state.ring.includes(fn), `function ${fn.id} waits outside the ring`);
-    const reachable = new Set<string>();
-    for (const { held, indexes } of fn.queue) {
-      for (const index of indexes) if (held.place[index] === QUEUED) reachable.add(`${held.chunk} ${index}`);
-    }
-    must(
-      reachable.size === fn.queued,
-      `function ${fn.id} counts ${fn.queued} queued, its queue has ${reachable.size}`,
-    );
+    const reachable = reachableTasks(fn);
+    must(reachable === fn.queued, `function ${fn.id} counts ${fn.queued} queued, its queue has ${reachable}`);
   }
   must(queued === state.queued, 'functions and manager count queued tasks differently');
+}
+
+/** Tasks that a function's queue leads to; a task may be in it twice. */
+function reachableTasks(fn: FunctionHere): number {
+  const seen = new Map<Held, Uint8Array>();
+  let count = 0;
+  for (const { held, indexes } of fn.queue) {
+    const marks = seen.get(held) ?? new Uint8Array(CHUNK_INDEXES);
+    seen.set(held, marks);
+    for (const index of indexes) {
+      if (held.place[index] !== QUEUED || marks[index] === 1) continue;
+      marks[index] = 1;
+      count++;
+    }
+  }
+  return count;
 }
 
 function checkExecutors(state: ManagerState, withExecutor: ReadonlyMap<number, number>, must: Must): void {

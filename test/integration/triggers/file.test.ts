@@ -97,10 +97,7 @@ describe('a file trigger', () => {
   it('lets a renamed file settle like others when told so', async () => {
     const dir = await folder();
     const { host, asked } = begin();
-    const trigger = await host.create(
-      OWNER,
-      fileTrigger(dir, { settle_s: 3600, rename_is_complete: false }),
-    );
+    const trigger = await host.create(OWNER, fileTrigger(dir, { settle_s: 3600, rename_is_complete: false }));
     await writeFile(join(dir, 'b.h5.part'), 'complete');
     await scanned(host, trigger.id);
     await rename(join(dir, 'b.h5.part'), join(dir, 'b.h5'));
@@ -119,7 +116,10 @@ describe('a file trigger', () => {
     await symlink(join(outside, 'x.h5'), join(dir, 'link.h5'));
     await symlink(outside, join(dir, 'sub'));
     await mkdir(join(dir, 'folder.h5'));
-    await writeFile(Buffer.concat([Buffer.from(join(dir, 'bad-')), Buffer.from([0xff]), Buffer.from('.h5')]), 'x');
+    await writeFile(
+      Buffer.concat([Buffer.from(join(dir, 'bad-')), Buffer.from([0xff]), Buffer.from('.h5')]),
+      'x',
+    );
     await writeFile(join(dir, 'new\nline.h5'), 'x');
     await writeFile(join(dir, 'with space é.h5'), 'x');
     const trigger = await host.create(OWNER, fileTrigger(dir, { recursive: true }));
@@ -160,7 +160,10 @@ describe('a file trigger', () => {
     await chmod(join(dir, 'a.h5'), 0o600);
     await scanned(host, trigger.id);
     await scanned(host, trigger.id);
-    assert.deepEqual(asked.map((request) => request.body.size), [3, 5, 6]);
+    assert.deepEqual(
+      asked.map((request) => request.body.size),
+      [3, 5, 6],
+    );
   });
 
   it('fires once for a path whatever becomes of it when changes are to be ignored', async () => {
@@ -185,7 +188,10 @@ describe('a file trigger', () => {
     await utimes(join(dir, 'future.h5'), 4e9, 4e9);
     await host.create(OWNER, fileTrigger(dir));
     await eventually(() => asked.length === 3);
-    assert.deepEqual(paths(), ['old', 'empty', 'future'].map((name) => join(dir, `${name}.h5`)));
+    assert.deepEqual(
+      paths(),
+      ['old', 'empty', 'future'].map((name) => join(dir, `${name}.h5`)),
+    );
     const small = await folder();
     const second = await host.create(OWNER, fileTrigger(small, { min_size: 4 }));
     await writeFile(join(small, 'a.h5'), 'abc');
@@ -200,10 +206,15 @@ describe('a file trigger', () => {
   it('waits for the sentinel, whichever comes first', async () => {
     const dir = await folder();
     const { host, asked, paths } = begin();
-    const trigger = await host.create(OWNER, fileTrigger(dir, { pattern: '*', sentinel: { suffix: '.done' } }));
+    const trigger = await host.create(
+      OWNER,
+      fileTrigger(dir, { pattern: '*', sentinel: { suffix: '.done' } }),
+    );
     await writeFile(join(dir, 'early.h5.done'), '');
     await writeFile(join(dir, 'late.h5'), 'x');
-    await eventually(async () => JSON.stringify(await healthOf(host, trigger.id)).includes('waiting for late.h5.done'));
+    await eventually(async () =>
+      JSON.stringify(await healthOf(host, trigger.id)).includes('waiting for late.h5.done'),
+    );
     assert.equal(asked.length, 0);
     await writeFile(join(dir, 'late.h5.done'), '');
     await eventually(() => asked.length === 1);

@@ -62,6 +62,7 @@ export class World {
       this.now_ms = due.at_ms;
       due.action();
     }
+    this.now_ms = Math.max(this.now_ms, end_ms);
     return done();
   }
 

@@ -62,6 +62,19 @@ describe('cli: usage', () => {
     assert.match((await run(['serve', '--help'])).out, /--port/);
   });
 
+  it('shows the settings of the servers, and no secret', async () => {
+    const env = {
+      DATABASE_URL: 'postgres://ada:pa55word@db/x',
+      PILOTWAVE_SECRET_KEY: 'f'.repeat(64),
+      PILOTWAVE_WORKERS: '3',
+    };
+    const { code, out } = await run(['settings'], { env });
+    assert.equal(code, 0);
+    assert.match(out, /^PILOTWAVE_WORKERS +3 +0 /m);
+    assert.match(out, /^DATABASE_URL +postgres:\/\/ada:…@db\/x/m);
+    assert.doesNotMatch(out, /pa55word|ffff/);
+  });
+
   it('lists every noun and verb of the contract', async () => {
     const verbs: Record<string, string[]> = {
       token: ['create', 'list', 'revoke'],
@@ -75,7 +88,8 @@ describe('cli: usage', () => {
       provider: ['list', 'show', 'run', 'status', 'cancel', 'release'],
     };
     const top = (await run(['--help'])).out;
-    for (const noun of ['up', 'serve', 'demo', 'doctor']) assert.match(top, new RegExp(`^  ${noun} `, 'm'));
+    for (const noun of ['up', 'serve', 'demo', 'detector', 'doctor', 'settings'])
+      assert.match(top, new RegExp(`^  ${noun} `, 'm'));
     for (const [noun, wanted] of Object.entries(verbs)) {
       const { out } = await run([noun, '--help']);
       for (const verb of wanted) assert.match(out, new RegExp(`^  ${verb}[ |]`, 'm'), `${noun} ${verb}`);

@@ -86,4 +86,12 @@ describe('cli: what is told of an error', () => {
       items: ['definition.States.A: has no Next', 'is empty'],
     });
   });
+
+  it('says a single problem once', () => {
+    const items = [{ loc: ['config', 'dir'], msg: 'is required', type: 'x' }];
+    assert.deepEqual(explain(new Fault('invalid_request', 'config.dir is required', { items })).items, []);
+    assert.deepEqual(explain(new Fault('invalid_request', 'It is not valid.', { items })).items, [
+      'config.dir: is required',
+    ]);
+  });
 });

@@ -135,7 +135,7 @@ describe('cli: trigger', () => {
     assert.match(list, /drop +file +active +3 +2 +1 min ago +watching\n/);
     assert.match(list, /\/data is not there\n/);
     const shown = (await run(['trigger', 'show', 'drop'])).out;
-    assert.match(shown, /^events +3 events, 2 fired/m);
+    assert.match(shown, /^counts +3 events, 2 fired/m);
     assert.match(shown, /^source: open +1$/m);
     assert.equal((await run(['trigger', 'pause', 'drop'])).out, 'drop: paused\n');
     assert.equal((await run(['trigger', 'resume', 'drop'])).out, 'drop: active\n');
