@@ -53,7 +53,7 @@ import { checkInput } from './input.ts';
 import type { ActionClient } from './ports.ts';
 import { publicDefinition } from './privacy.ts';
 import { makeRunner } from './runner.ts';
-import { makeStarts, type StartOutcome, type StartRequest } from './starts.ts';
+import { makeStarts, type CheckedStart, type StartOutcome, type StartRequest } from './starts.ts';
 import { makeVersions } from './versions.ts';
 import { countTraversals } from './traversals.ts';
 import { makeWatchers } from './watchers.ts';
@@ -115,11 +115,11 @@ export interface FlowEngine {
     page: PageQuery<keyof typeof FLOW_ORDER>,
   ): Promise<Page<FlowDocument>>;
   /** `raw`: {body, label?, tags?, run_managers?, run_monitors?, request_id?}. The same request_id answers the same run. */
-  startRun(caller: Starter, flowId: string, raw: Raw): Promise<RunDocument>;
+  startRun(caller: Starter, flowId: string, raw: object): Promise<RunDocument>;
   /** Many at once, in two statements: one outcome per request, in order. */
   startRuns(requests: readonly StartRequest[]): Promise<readonly StartOutcome[]>;
   /** Throws what startRun would throw, and starts nothing. */
-  checkRun(caller: Starter, flowId: string, raw: Raw): Promise<void>;
+  checkRun(caller: Starter, flowId: string, raw: object): Promise<void>;
   /** `wait_s`: answers when the run has ended or after so many seconds. */
   getRun(
     caller: Caller,
@@ -250,23 +250,20 @@ export function makeFlowEngine(options: FlowEngineOptions): FlowEngine {
       return runDocument(outcome.run, caller);
     },
     async startRuns(requests) {
-      const parsed = requests.map((one) => {
+      const outcomes: StartOutcome[] = [];
+      const checked: CheckedStart[] = [];
+      const places: number[] = [];
+      for (const [place, { caller, flow_id, request }] of requests.entries()) {
         try {
-          return {
-            caller: one.caller,
-            flow_id: one.flow_id,
-            request: readRunRequest(one.request),
-            strict: false,
-          };
+          checked.push({ caller, flow_id, request: readRunRequest(request), strict: false });
+          places.push(place);
         } catch (error) {
-          return { error };
+          outcomes[place] = { error };
         }
-      });
-      const started = await starts.start(parsed.filter((one) => !('error' in one)));
-      const outcomes = started.values();
-      return parsed.map((one): StartOutcome =>
-        'error' in one ? one : (outcomes.next().value ?? { error: new Error('a start has no outcome') }),
-      );
+      }
+      for (const [index, outcome] of (await starts.start(checked)).entries())
+        outcomes[places[index] ?? 0] = outcome;
+      return outcomes;
     },
     async checkRun(caller, flowId, raw) {
       const flow = await flowOr404(flowId);

@@ -257,7 +257,8 @@ export interface RunRequest extends RunFields {
 }
 
 /** A request to start a run. Throws Fault invalid_request with every problem. */
-export function readRunRequest(raw: Raw): RunRequest {
+export function readRunRequest(given: object): RunRequest {
+  const raw = given as Raw;
   const problems = makeProblems();
   const fields = readRunFields(raw, problems);
   const body = readObject(raw, 'body', problems);

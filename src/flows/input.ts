@@ -71,8 +71,7 @@ function namesCheck(validator: OpenValidator): Check {
       const isOther = fitting.length === 0 && schema.properties?.[name] === undefined;
       if (isOther && schema.additionalProperties === false) {
         result.addError(`is not allowed to have the additional property ${JSON.stringify(name)}`);
-      } else if (isOther && isObject(schema.additionalProperties))
-        schemas.push(schema.additionalProperties as Schema);
+      } else if (isOther && isObject(schema.additionalProperties)) schemas.push(schema.additionalProperties);
       for (const inner of schemas) {
         result.importErrors(validator.validateSchema(value, inner, options, context.makeChild(inner, name)));
       }
@@ -145,7 +144,7 @@ export function checkInput(input: JsonObject, schema: JsonObject): void {
   }
   if (Object.keys(schema).length === 0) return;
   try {
-    const { errors } = boundedValidator().validate(input, schema as Schema);
+    const { errors } = boundedValidator().validate(input, schema);
     if (errors.length > 0)
       throw inputFault(errors.slice(0, MOST_PROBLEMS).map((error) => problem(placeOf(error), error.message)));
   } catch (error) {
@@ -192,11 +191,11 @@ export function checkInputSchema(schema: JsonObject): readonly FaultItem[] {
   try {
     patternProblems(schema, loc, found);
     const validator = boundedValidator();
-    validator.addSchema(schema as Schema, '/');
+    validator.addSchema(schema, '/');
     for (const reference of validator.unresolvedRefs) {
       found.push({ loc, msg: `$ref ${String(reference)} leads nowhere`, type: 'value_error' });
     }
-    validator.validate({}, schema as Schema);
+    validator.validate({}, schema);
   } catch (error) {
     found.push({ loc, msg: `is not a usable JSON Schema: ${messageOf(error)}`, type: 'value_error' });
   }

@@ -17,7 +17,7 @@ export interface StartRequest {
   readonly caller: Starter;
   readonly flow_id: string;
   /** {body, label?, tags?, run_managers?, run_monitors?, request_id?}. */
-  readonly request: Readonly<Record<string, unknown>>;
+  readonly request: object;
 }
 
 /** A checked request. `strict`: the same request_id with another body is refused. */

@@ -1,20 +1,23 @@
 // Counts the ways through a flow, for the answer of /flows/validate.
 import type { Flow } from './language.ts';
 
-const MOST = 1_000_000;
+/** Counting stops here: flows with many choices have more ways than anybody wants to wait for. */
+const MOST_STEPS = 20_000;
 
-/** Ways from the start to an end that enter no state twice, up to a million. */
+/** Ways from the start to an end that enter no state twice; a lower bound where there are very many. */
 export function countTraversals(flow: Flow): number {
+  const seen = new Set<string>();
   let count = 0;
   let steps = 0;
-  const walk = (name: string, seen: ReadonlySet<string>): void => {
-    steps += 1;
-    if (count >= MOST || steps > MOST) return;
-    const targets = [...new Set(flow.states.get(name)?.targets.map((target) => target.name) ?? [])];
+  const walk = (name: string): void => {
     const state = flow.states.get(name);
-    if (state?.next === null && (state.type !== 'Choice' || targets.length === 0)) count += 1;
-    for (const target of targets) if (!seen.has(target)) walk(target, new Set([...seen, target]));
+    steps += 1;
+    if (state === undefined || seen.has(name) || steps > MOST_STEPS) return;
+    seen.add(name);
+    if (state.next === null && state.type !== 'Choice') count += 1;
+    for (const target of new Set(state.targets.map((one) => one.name))) walk(target);
+    seen.delete(name);
   };
-  walk(flow.startAt, new Set([flow.startAt]));
+  walk(flow.startAt);
   return Math.max(count, 1);
 }

@@ -278,6 +278,16 @@ class Failures(WorkerTest):
         self.assertEqual(result["outcome"], USER_FAILURE)
         self.assertIn("could not be serialised", result["data"].decode())
 
+    def test_serialisers_that_are_none(self):
+        function = self.worker.define(*NO_OP)
+        for wish in ("[3]", '["No.Such"]', '{"a":1}', "7"):
+            options = b'{"result_serializers":%s}' % wish.encode()
+            (result,) = self.worker.run(function, [json_call()], options)
+            self.assertEqual(result["outcome"], USER_FAILURE)
+            self.assertIn("none of them is such a serialiser", result["data"].decode())
+        (result,) = self.worker.run(function, [json_call()], b'{"result_serializers":"JSONData"}')
+        self.assertEqual(result["data"], b"11\nnull")
+
     def test_a_result_above_the_limit(self):
         self.assertIn(
             "MaxResultSizeExceeded(11000005, 10485760)", self.failure("def f():\n    return 'x' * 11000000\n")

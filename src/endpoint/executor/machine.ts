@@ -248,9 +248,9 @@ function finishStop(state: ExecutorState, out: Out): void {
   if (state.exited || state.workers.some((worker) => worker.phase !== 'down')) return;
   state.exited = true;
   const tasks: (HeldTasks & { blamed: boolean; reason: string })[] = [];
-  for (const hand of state.hands.values()) {
+  for (const hand of [...state.hands.values()]) {
     const indexes = Array.from(hand.place.keys()).filter((index) => hand.place[index] !== NOWHERE);
-    if (indexes.length === 0) continue;
+    for (const index of indexes) letGo(state, hand, index);
     tasks.push({
       chunk: hand.chunk,
       epoch: hand.epoch,
@@ -259,7 +259,6 @@ function finishStop(state: ExecutorState, out: Out): void {
       reason: 'its executor stopped',
     });
   }
-  state.hands.clear();
   if (state.linked) {
     flush(state, state.ticked_ms, out);
     if (tasks.length > 0) out.push({ kind: 'send', message: { kind: 'tasks.returned', tasks }, parts: [] });

@@ -137,7 +137,10 @@ class Options:
 
     def __init__(self, options):
         wished = options.get("result_serializers") or _DEFAULT
-        self.wished = [name.rpartition(".")[2] for name in wished]
+        if not isinstance(wished, (list, tuple)):
+            wished = [wished]
+        # Whatever else a submitter put here is a serialiser that does not exist: the task says so, the worker lives.
+        self.wished = [str(name).rpartition(".")[2] for name in wished]
         self.data_writers = [(name, _DATA_WRITERS[name]) for name in self.wished if name in _DATA_WRITERS]
         self.code_writers = [(name, _CODE_WRITERS[name]) for name in self.wished if name in _CODE_WRITERS]
 

@@ -1,0 +1,136 @@
+// The Flows API: flows (reference: Flows API sections 1 to 5). A flow is also an action provider at /flows/{id}, so
+// the old spellings of its routes are answered too.
+import type { Request, Router } from 'express';
+import type { Principal } from '../../auth/principal.ts';
+import { SCOPES, flowScope } from '../../auth/scopes.ts';
+import { FLOW_ORDER, type FlowFilter, type FlowRoleFilter } from '../../db/flows.ts';
+import type { PageQuery } from '../../db/pages.ts';
+import { namesAndEverybody } from '../../flows/access.ts';
+import type { FlowEngine } from '../../flows/engine.ts';
+import {
+  bodyObject,
+  makeRoutes,
+  needScope,
+  ok,
+  queryCount,
+  queryText,
+  uuidParam,
+  type RouteDeps,
+} from '../steps/handler.ts';
+import { makeMarker, queryList, queryOrder, queryWords, readMarker } from './listing.ts';
+
+const MANAGE = [SCOPES.flows_manage, SCOPES.flows_all];
+const VIEW = [SCOPES.flows_view, SCOPES.flows_manage, SCOPES.flows_all];
+
+const ROLES: readonly FlowRoleFilter[] = [
+  'flow_owner',
+  'flow_administrator',
+  'flow_starter',
+  'flow_viewer',
+  'run_manager',
+  'run_monitor',
+];
+/** The deprecated single role also means every higher one. */
+const CUMULATIVE = ROLES.slice(0, 4);
+const PER_PAGE = { min: 1, max: 100, otherwise: 25 };
+
+type Field = keyof typeof FLOW_ORDER;
+
+/** What a list's marker holds. */
+interface FlowMarker {
+  readonly kind: 'flows';
+  readonly filter: Omit<FlowFilter, 'identity' | 'names'>;
+  readonly page: PageQuery<Field>;
+}
+
+function rolesAsked(request: Request): readonly FlowRoleFilter[] {
+  const roles = queryWords(request, 'filter_roles', ROLES);
+  if (roles.length > 0) return roles;
+  const [role = 'flow_owner'] = queryWords(request, 'filter_role', ROLES);
+  const place = CUMULATIVE.indexOf(role);
+  return place < 0 ? [role] : CUMULATIVE.slice(0, place + 1);
+}
+
+function asked(request: Request): FlowMarker {
+  const marker = readMarker<FlowMarker>(request, 'flows');
+  if (marker !== undefined) return marker;
+  const texts = {
+    title: 'filter_title',
+    subtitle: 'filter_subtitle',
+    description: 'filter_description',
+    fulltext: 'filter_fulltext',
+  } as const;
+  const given = Object.entries(texts).flatMap(([field, name]) => {
+    const text = queryText(request, name);
+    return text === undefined ? [] : [[field, text] as const];
+  });
+  const keywords = queryList(request, 'filter_keywords');
+  return {
+    kind: 'flows',
+    filter: {
+      roles: rolesAsked(request),
+      ...Object.fromEntries(given),
+      ...(keywords.length === 0 ? {} : { keywords }),
+    },
+    page: {
+      order: queryOrder(request, Object.keys(FLOW_ORDER) as Field[], {
+        field: 'updated_at',
+        descending: true,
+      }),
+      limit: queryCount(request, 'per_page', PER_PAGE),
+    },
+  };
+}
+
+/** Starting a run takes the flow's own scope; the service's own are for flows of this service. */
+function needRunScope(caller: Principal, flowId: string): void {
+  needScope(caller, flowScope(flowId), SCOPES.flows_run, SCOPES.flows_all);
+}
+
+/** Routes at the root: /flows. */
+export function flowRoutes(engine: FlowEngine, deps: RouteDeps): Router {
+  const routes = makeRoutes('flows', deps);
+  const flowId = (request: Request): string => uuidParam(request, 'flow', 'flow_not_found');
+
+  routes.on('get', '/flows', VIEW, async (request, caller) => {
+    const { filter, page } = asked(request);
+    const { rows, last } = await engine.listFlows(caller, filter, namesAndEverybody(caller), page);
+    const marker =
+      last === undefined ? null : makeMarker({ kind: 'flows', filter, page: { ...page, after: last } });
+    return ok({
+      flows: rows,
+      limit: page.limit,
+      has_next_page: marker !== null,
+      ...(marker === null ? {} : { marker }),
+    });
+  });
+  routes.on('post', '/flows', MANAGE, async (request, caller) =>
+    ok(await engine.createFlow(caller, bodyObject(request)), 201),
+  );
+  for (const path of ['/flows/validate', '/flows/dry-run']) {
+    routes.on('post', path, MANAGE, (request) => ok(engine.validateFlow(bodyObject(request))));
+  }
+  routes.on('get', '/flows/:flow', VIEW, async (request, caller) =>
+    ok(await engine.getFlow(caller, flowId(request))),
+  );
+  routes.on('put', '/flows/:flow', MANAGE, async (request, caller) =>
+    ok(await engine.updateFlow(caller, flowId(request), bodyObject(request))),
+  );
+  routes.on('delete', '/flows/:flow', MANAGE, async (request, caller) =>
+    ok({ ...(await engine.deleteFlow(caller, flowId(request))), DELETED: true }),
+  );
+  routes.on('post', '/flows/:flow/run', [], async (request, caller) => {
+    const id = flowId(request);
+    needRunScope(caller, id);
+    return ok(await engine.startRun(caller, id, bodyObject(request)), 201);
+  });
+  for (const path of ['/flows/:flow/validate_run', '/flows/:flow/run/dry-run']) {
+    routes.on('post', path, [], async (request, caller) => {
+      const id = flowId(request);
+      needRunScope(caller, id);
+      await engine.checkRun(caller, id, bodyObject(request));
+      return ok({ message: 'validation successful' });
+    });
+  }
+  return routes.finish();
+}
