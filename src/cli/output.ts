@@ -34,6 +34,8 @@ export interface Output {
   readonly warn: (text: string) => void;
   /** A time in a table: how long ago, or absolute with --utc. Takes RFC 3339. */
   readonly when: (time: string | null | undefined) => string;
+  /** A time in a line that stays: absolute. */
+  readonly at: (time: string | null | undefined) => string;
   /** A time in a document: absolute and how long ago. */
   readonly exactly: (time: string | null | undefined) => string | null;
   readonly status: (status: string) => string;
@@ -93,6 +95,10 @@ export function makeOutput(io: Io, options: OutputOptions): Output {
       const at = typeof time === 'string' ? millis(time) : null;
       if (at === null) return '';
       return options.utc ? stamp(at, true) : ago(at, io.now());
+    },
+    at(time) {
+      const at = typeof time === 'string' ? millis(time) : null;
+      return at === null ? '' : stamp(at, options.utc);
     },
     exactly(time) {
       const at = typeof time === 'string' ? millis(time) : null;

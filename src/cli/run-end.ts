@@ -34,9 +34,10 @@ function text(value: unknown): string | undefined {
 /** Shows the end of a run that has one. Throws CliError failed when it did not succeed. */
 export function tellRunEnd(context: Context, run: RunDocument): void {
   if (run.status !== 'SUCCEEDED') {
+    const said = runStateText(run).replace(/^FAILED: /, '');
     const why = text(run.details?.['details'] ?? run.details?.['cause']);
-    throw new CliError(EXIT.failed, `Run ${run.run_id} has not succeeded: ${runStateText(run)}`, {
-      why: why === '{}' ? undefined : why,
+    throw new CliError(EXIT.failed, `Run ${run.run_id} failed: ${said}`, {
+      why: why === undefined || why === '{}' || said.includes(why) ? undefined : why,
       where: `flow "${run.flow_title}"`,
       remedy: `what happened, step by step: pilotwave run logs ${run.run_id}`,
       code: 'run_failed',

@@ -1,6 +1,7 @@
 // Pages of a list by key: each page begins after the last row of the one before, so that rows that come or go in
 // between neither repeat nor hide others.
-import type { Sql } from './connect.ts';
+import { Fault } from '../errors.ts';
+import { sqlState, type Sql } from './connect.ts';
 
 export interface Order<F extends string> {
   readonly field: F;
@@ -55,7 +56,15 @@ function afterKey(keys: readonly Key[], from: number): string {
   return `(${branches.map((branch) => `(${branch})`).join(' OR ')})`;
 }
 
-/** One page of a list. */
+/** A key that is no value of its column comes from a marker that was tampered with. */
+function markerFault(error: unknown, usable: boolean): unknown {
+  if (!usable || sqlState(error)?.startsWith('22') !== true) return error;
+  return new Fault('invalid_request', 'The marker is not one that this list has given out.', {
+    cause: error,
+  });
+}
+
+/** One page of a list. Throws Fault invalid_request for a key that is none of its rows'. */
 export async function keysetPage<R extends object, F extends string>(
   sql: Sql,
   listing: Listing<F>,
@@ -67,13 +76,17 @@ export async function keysetPage<R extends object, F extends string>(
   const usable = after !== undefined && after.length === keys.length;
   const where = usable ? [...listing.where, afterKey(keys, listing.values.length + 1)] : listing.where;
   const values = usable ? [...listing.values, ...after] : listing.values;
-  const rows = await sql.query<R & { page_key: string[] }>(
-    `SELECT ${listing.select}, ARRAY[${keys.map(({ column }) => `(${column[0]})::text`).join(', ')}] AS page_key
+  const rows = await sql
+    .query<R & { page_key: string[] }>(
+      `SELECT ${listing.select}, ARRAY[${keys.map(({ column }) => `(${column[0]})::text`).join(', ')}] AS page_key
      FROM ${listing.from} WHERE ${where.join(' AND ')}
      ORDER BY ${keys.map(({ column, descending }) => `${column[0]}${descending ? ' DESC' : ''}`).join(', ')}
      LIMIT ${page.limit + 1}`,
-    values,
-  );
+      values,
+    )
+    .catch((error: unknown) => {
+      throw markerFault(error, usable);
+    });
   const shown = rows.slice(0, page.limit);
   const last = rows.length > page.limit ? shown.at(-1)?.page_key : undefined;
   return last === undefined ? { rows: shown } : { rows: shown, last };

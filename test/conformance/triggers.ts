@@ -127,6 +127,7 @@ export function exercise(kind: TriggerKind, fixture: KindFixture): void {
       await until('all events', () => memory.events.size >= facts.events && source.emitted() >= facts.events);
       await source.stop();
       assert.equal(memory.events.size, facts.events);
+      assert.equal(source.emitted(), facts.events);
       return memory;
     };
 

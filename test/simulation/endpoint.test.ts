@@ -8,8 +8,8 @@ import { SimEndpoint } from './support/sim-manager.ts';
 import { SimService, type SimChunk, type TaskPlan } from './support/sim-service.ts';
 import { World } from './support/world.ts';
 
-const RUNS = Number(process.env.SIMULATION_RUNS ?? 40);
-const FAULTS_MS = 120_000;
+const RUNS = Number(process.env.SIMULATION_RUNS ?? 12);
+const FAULTS_MS = 90_000;
 /** After the last fault everything ends within this. */
 const HEAL_MS = 600_000;
 

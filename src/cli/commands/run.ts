@@ -60,13 +60,14 @@ async function show(context: Context, text: string): Promise<void> {
     ['completed', out.exactly(run.completion_time)],
     ['took', took(run, out.now())],
     ['output', output === undefined ? null : JSON.stringify(output)],
+    ['details', run.status === 'FAILED' ? JSON.stringify(run.details?.['details'] ?? {}) : null],
   ]);
   out.next(runEnded(run) ? `pilotwave run logs ${run.run_id}` : `pilotwave run watch ${run.run_id}`);
 }
 
 function logLine(context: Context, entry: LogEntry): string {
   const name = stateName(entry);
-  return `${context.out.when(entry.time)}  ${entry.code}${name === '' ? '' : `  ${name}`}  ${entry.description}`;
+  return `${context.out.at(entry.time)}  ${entry.code}${name === '' ? '' : `  ${name}`}  ${entry.description}`;
 }
 
 async function watch(context: Context, text: string, options: { timeout?: number }): Promise<void> {

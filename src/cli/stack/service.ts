@@ -2,20 +2,15 @@
 // database. `up` and `serve` run it; any number of them may share a database.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Principal } from '../../auth/principal.ts';
-import { SCOPES } from '../../auth/scopes.ts';
 import { openTokenAuthority, type TokenAuthority } from '../../auth/tokens.ts';
 import { systemChance, systemClock } from '../../clock.ts';
 import { makeEndpointService, type EndpointService } from '../../compute/endpoints.ts';
 import { makeFunctionService } from '../../compute/functions.ts';
 import { makeTaskService } from '../../compute/tasks.ts';
 import { connect, type Db } from '../../db/connect.ts';
-import { findUser } from '../../db/identity.ts';
 import { migrate } from '../../db/migrate.ts';
 import { openDispatcher, type Dispatcher } from '../../dispatcher/index.ts';
-import { Fault } from '../../errors.ts';
 import { makeFlowEngine } from '../../flows/engine.ts';
-import { identityUrn } from '../../ids.ts';
 import type { Logger } from '../../log.ts';
 import { VERSION } from '../../paths.ts';
 import { makeActionHost, type ActionHost } from '../../providers/host.ts';
@@ -31,6 +26,7 @@ import type { RouteDeps } from '../../service/steps/handler.ts';
 import { triggerRoutes, hookRoutes } from '../../service/routes/triggers.ts';
 import { makeTriggerHost } from '../../triggers/host.ts';
 import { makeProviderPorts } from './provider-ports.ts';
+import { makeTriggerPorts } from './trigger-ports.ts';
 
 export interface ServiceOptions {
   readonly database_url: string;
@@ -69,21 +65,6 @@ async function listen(server: Server, host: string, port: number): Promise<numbe
     });
   });
   return (server.address() as AddressInfo).port;
-}
-
-/** A run that a trigger starts acts as the trigger's owner. */
-async function ownerPrincipal(db: Db, identity: string): Promise<Principal> {
-  const user = await findUser(db, identity);
-  if (user === undefined) throw new Fault('forbidden', 'The owner of this trigger has no account any more.');
-  return {
-    identity,
-    urn: identityUrn(identity),
-    username: user.username,
-    groups: user.groups,
-    scopes: new Set([SCOPES.flows_all]),
-    expires_s: Number.MAX_SAFE_INTEGER,
-    token_id: 'trigger',
-  };
 }
 
 export async function openService(options: ServiceOptions): Promise<Service> {
@@ -134,14 +115,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     log,
     watch_roots: options.watch_roots,
     secret_key: options.secret_key,
-    ports: {
-      now: () => clock.now(),
-      startRun: async (request) =>
-        engine.startRun(await ownerPrincipal(db, request.owner), request.flow_id, request),
-      checkFlow: async (owner, flowId) => {
-        await engine.getFlow(await ownerPrincipal(db, owner), flowId);
-      },
-    },
+    ports: makeTriggerPorts(db, engine, () => clock.now()),
   });
   engine.onRunChanged(() => triggers.wake());
 

@@ -60,7 +60,8 @@ export const SETTINGS = {
     otherwise: 'tcp://127.0.0.1:*',
     about: 'Where endpoints dial (ZeroMQ). `*` picks a free port.',
     check: (value) => {
-      if (!/^tcp:\/\/.+:(\d+|\*)$/.test(value)) throw new Error('it must be tcp://ADDRESS:PORT, or * for the port');
+      if (!/^tcp:\/\/.+:(\d+|\*)$/.test(value))
+        throw new Error('it must be tcp://ADDRESS:PORT, or * for the port');
     },
   },
   direct: {

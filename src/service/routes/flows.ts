@@ -4,20 +4,19 @@ import type { Request, Router } from 'express';
 import type { Principal } from '../../auth/principal.ts';
 import { SCOPES, flowScope } from '../../auth/scopes.ts';
 import { FLOW_ORDER, type FlowFilter, type FlowRoleFilter } from '../../db/flows.ts';
-import type { PageQuery } from '../../db/pages.ts';
 import { namesAndEverybody } from '../../flows/access.ts';
 import type { FlowEngine } from '../../flows/engine.ts';
+import { bodyObject, makeRoutes, needScope, ok, uuidParam, type RouteDeps } from '../steps/handler.ts';
 import {
-  bodyObject,
-  makeRoutes,
-  needScope,
-  ok,
+  makeMarker,
   queryCount,
+  queryList,
+  queryOrder,
   queryText,
-  uuidParam,
-  type RouteDeps,
-} from '../steps/handler.ts';
-import { makeMarker, queryList, queryOrder, queryWords, readMarker } from './listing.ts';
+  queryWords,
+  readAsked,
+  type Query,
+} from './listing.ts';
 
 const MANAGE = [SCOPES.flows_manage, SCOPES.flows_all];
 const VIEW = [SCOPES.flows_view, SCOPES.flows_manage, SCOPES.flows_all];
@@ -35,51 +34,26 @@ const CUMULATIVE = ROLES.slice(0, 4);
 const PER_PAGE = { min: 1, max: 100, otherwise: 25 };
 
 type Field = keyof typeof FLOW_ORDER;
+const FIELDS = Object.keys(FLOW_ORDER) as Field[];
 
-/** What a list's marker holds. */
-interface FlowMarker {
-  readonly kind: 'flows';
-  readonly filter: Omit<FlowFilter, 'identity' | 'names'>;
-  readonly page: PageQuery<Field>;
-}
-
-function rolesAsked(request: Request): readonly FlowRoleFilter[] {
-  const roles = queryWords(request, 'filter_roles', ROLES);
+function rolesAsked(query: Query): readonly FlowRoleFilter[] {
+  const roles = queryWords(query, 'filter_roles', ROLES);
   if (roles.length > 0) return roles;
-  const [role = 'flow_owner'] = queryWords(request, 'filter_role', ROLES);
+  const [role = 'flow_owner'] = queryWords(query, 'filter_role', ROLES);
   const place = CUMULATIVE.indexOf(role);
   return place < 0 ? [role] : CUMULATIVE.slice(0, place + 1);
 }
 
-function asked(request: Request): FlowMarker {
-  const marker = readMarker<FlowMarker>(request, 'flows');
-  if (marker !== undefined) return marker;
+function filterFrom(query: Query): Omit<FlowFilter, 'identity' | 'names'> {
   const texts = {
-    title: 'filter_title',
-    subtitle: 'filter_subtitle',
-    description: 'filter_description',
-    fulltext: 'filter_fulltext',
-  } as const;
-  const given = Object.entries(texts).flatMap(([field, name]) => {
-    const text = queryText(request, name);
-    return text === undefined ? [] : [[field, text] as const];
-  });
-  const keywords = queryList(request, 'filter_keywords');
-  return {
-    kind: 'flows',
-    filter: {
-      roles: rolesAsked(request),
-      ...Object.fromEntries(given),
-      ...(keywords.length === 0 ? {} : { keywords }),
-    },
-    page: {
-      order: queryOrder(request, Object.keys(FLOW_ORDER) as Field[], {
-        field: 'updated_at',
-        descending: true,
-      }),
-      limit: queryCount(request, 'per_page', PER_PAGE),
-    },
+    title: queryText(query, 'filter_title'),
+    subtitle: queryText(query, 'filter_subtitle'),
+    description: queryText(query, 'filter_description'),
+    fulltext: queryText(query, 'filter_fulltext'),
   };
+  const keywords = queryList(query, 'filter_keywords');
+  const given = Object.fromEntries(Object.entries(texts).filter(([, text]) => text !== undefined));
+  return { roles: rolesAsked(query), ...given, ...(keywords.length === 0 ? {} : { keywords }) };
 }
 
 /** Starting a run takes the flow's own scope; the service's own are for flows of this service. */
@@ -93,16 +67,13 @@ export function flowRoutes(engine: FlowEngine, deps: RouteDeps): Router {
   const flowId = (request: Request): string => uuidParam(request, 'flow', 'flow_not_found');
 
   routes.on('get', '/flows', VIEW, async (request, caller) => {
-    const { filter, page } = asked(request);
-    const { rows, last } = await engine.listFlows(caller, filter, namesAndEverybody(caller), page);
-    const marker =
-      last === undefined ? null : makeMarker({ kind: 'flows', filter, page: { ...page, after: last } });
-    return ok({
-      flows: rows,
-      limit: page.limit,
-      has_next_page: marker !== null,
-      ...(marker === null ? {} : { marker }),
-    });
+    const { query, after } = readAsked(request, 'flows');
+    const limit = queryCount(query, 'per_page', PER_PAGE);
+    const order = queryOrder(query, FIELDS, { field: 'updated_at', descending: true });
+    const page = { order, limit, ...(after === undefined ? {} : { after }) };
+    const { rows, last } = await engine.listFlows(caller, filterFrom(query), namesAndEverybody(caller), page);
+    const marker = last === undefined ? {} : { marker: makeMarker('flows', query, last) };
+    return ok({ flows: rows, limit, has_next_page: last !== undefined, ...marker });
   });
   routes.on('post', '/flows', MANAGE, async (request, caller) =>
     ok(await engine.createFlow(caller, bodyObject(request)), 201),

@@ -1,34 +1,34 @@
 // The Flows API: runs (reference: Flows API sections 1 to 5), with the old spellings below /flows/{id}.
 import type { Request, Router } from 'express';
-import { SCOPES } from '../../auth/scopes.ts';
-import type { PageQuery } from '../../db/pages.ts';
+import { SCOPES, flowScope } from '../../auth/scopes.ts';
 import { RUN_ORDER, type RunFilter, type RunRoleFilter } from '../../db/runs.ts';
 import { Fault } from '../../errors.ts';
 import { isUuid } from '../../ids.ts';
 import { namesOf } from '../../flows/access.ts';
 import { logEntryDocument } from '../../flows/documents.ts';
+import { isObject } from '../../flows/paths.ts';
 import type { FlowEngine } from '../../flows/engine.ts';
 import {
   bodyObject,
   makeRoutes,
   needScope,
   ok,
-  queryCount,
-  queryText,
   uuidParam,
   type Answer,
   type Handler,
   type RouteDeps,
 } from '../steps/handler.ts';
-import { flowScope } from '../../auth/scopes.ts';
 import {
   makeMarker,
+  queryCount,
   queryFlag,
   queryList,
   queryOrder,
   queryRange,
+  queryText,
   queryWords,
-  readMarker,
+  readAsked,
+  type Query,
 } from './listing.ts';
 
 /** Clients of different ages ask for status or manage scopes to read. */
@@ -45,103 +45,50 @@ const ROLES: readonly RunRoleFilter[] = [
 const STATUSES = ['ACTIVE', 'INACTIVE', 'SUCCEEDED', 'FAILED', 'ENDED'] as const;
 const PER_PAGE = { min: 1, max: 100, otherwise: 25 };
 const MOST_BATCH = 200;
+const MOST_ENTRIES = 2 ** 31 - 1;
 
 type Field = keyof typeof RUN_ORDER;
+const FIELDS = Object.keys(RUN_ORDER) as Field[];
 
-/** A time range as it survives a marker. */
-type RangeText = Readonly<Record<'from' | 'to', string | null>>;
-type StoredFilter = Omit<RunFilter, 'identity' | 'names' | 'start_time' | 'completion_time'> &
-  Partial<Record<'start_time' | 'completion_time', RangeText>>;
-
-interface RunMarker {
-  readonly kind: 'runs';
-  readonly filter: StoredFilter;
-  readonly page: PageQuery<Field>;
-}
-
-interface LogMarker {
-  readonly kind: 'log';
-  readonly run: string;
-  readonly after: number;
-  readonly limit: number;
-  readonly reverse: boolean;
-}
-
-function present<T extends object>(fields: T): Partial<T> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
-}
-
-function rangeText(request: Request, name: string): RangeText | undefined {
-  const range = queryRange(request, name);
-  return range === undefined
-    ? undefined
-    : { from: range.from?.toISOString() ?? null, to: range.to?.toISOString() ?? null };
-}
-
-function flowIdsAsked(request: Request, flowId: string | undefined): readonly string[] | undefined {
-  if (flowId !== undefined) return [flowId];
-  const ids = queryList(request, 'filter_flow_id').map((id) => id.toLowerCase());
+function flowIdsAsked(query: Query): readonly string[] | undefined {
+  const ids = queryList(query, 'filter_flow_id').map((id) => id.toLowerCase());
   const bad = ids.find((id) => !isUuid(id));
   if (bad !== undefined)
     throw new Fault('invalid_request', `filter_flow_id: "${bad.slice(0, 80)}" is not a UUID.`);
   return ids.length === 0 ? undefined : ids;
 }
 
-function asked(request: Request, flowId: string | undefined): RunMarker {
-  const marker = readMarker<RunMarker>(request, 'runs');
-  if (marker !== undefined) return marker;
-  const statuses = queryWords(request, 'filter_status', STATUSES);
-  const roles = [...queryWords(request, 'filter_roles', ROLES), ...queryWords(request, 'filter_role', ROLES)];
-  const optional = present({
-    flow_ids: flowIdsAsked(request, flowId),
+function filterFrom(query: Query): Omit<RunFilter, 'identity' | 'names'> {
+  const statuses = queryWords(query, 'filter_status', STATUSES);
+  const roles = [...queryWords(query, 'filter_roles', ROLES), ...queryWords(query, 'filter_role', ROLES)];
+  const given = {
+    flow_ids: flowIdsAsked(query),
     statuses: statuses.length === 0 ? undefined : statuses,
-    label: queryText(request, 'filter_label'),
-    flow_title: queryText(request, 'filter_flow_title'),
-    start_time: rangeText(request, 'filter_start_time'),
-    completion_time: rangeText(request, 'filter_completion_time'),
-  });
-  return {
-    kind: 'runs',
-    filter: { roles: roles.length === 0 ? ['run_owner'] : roles, ...optional } as StoredFilter,
-    page: {
-      order: queryOrder(request, Object.keys(RUN_ORDER) as Field[], {
-        field: 'start_time',
-        descending: true,
-      }),
-      limit: queryCount(request, 'per_page', PER_PAGE),
-    },
+    label: queryText(query, 'filter_label'),
+    flow_title: queryText(query, 'filter_flow_title'),
+    start_time: queryRange(query, 'filter_start_time'),
+    completion_time: queryRange(query, 'filter_completion_time'),
   };
+  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return { roles: roles.length === 0 ? ['run_owner'] : roles, ...present };
 }
 
-function filterFrom({
-  start_time,
-  completion_time,
-  ...rest
-}: StoredFilter): Omit<RunFilter, 'identity' | 'names'> {
-  const range = (text: RangeText): { from: Date | null; to: Date | null } => ({
-    from: text.from === null ? null : new Date(text.from),
-    to: text.to === null ? null : new Date(text.to),
-  });
-  return {
-    ...rest,
-    ...(start_time === undefined ? {} : { start_time: range(start_time) }),
-    ...(completion_time === undefined ? {} : { completion_time: range(completion_time) }),
-  };
-}
-
+/** `old`: runs of one flow, under the name that the first version of the API gave them too. */
 function lister(engine: FlowEngine, old: boolean): Handler {
   return async (request, caller) => {
-    const flowId = old ? uuidParam(request, 'flow', 'flow_not_found') : undefined;
-    const { filter, page } = asked(request, flowId);
-    const { rows, last } = await engine.listRuns(caller, filterFrom(filter), namesOf(caller), page);
-    const marker =
-      last === undefined ? null : makeMarker({ kind: 'runs', filter, page: { ...page, after: last } });
+    const { query: given, after } = readAsked(request, 'runs');
+    const query = old ? { ...given, filter_flow_id: uuidParam(request, 'flow', 'flow_not_found') } : given;
+    const limit = queryCount(query, 'per_page', PER_PAGE);
+    const order = queryOrder(query, FIELDS, { field: 'start_time', descending: true });
+    const page = { order, limit, ...(after === undefined ? {} : { after }) };
+    const { rows, last } = await engine.listRuns(caller, filterFrom(query), namesOf(caller), page);
+    const marker = last === undefined ? {} : { marker: makeMarker('runs', query, last) };
     return ok({
       runs: rows,
       ...(old ? { actions: rows } : {}),
-      limit: page.limit,
-      has_next_page: marker !== null,
-      ...(marker === null ? {} : { marker }),
+      limit,
+      has_next_page: last !== undefined,
+      ...marker,
     });
   };
 }
@@ -149,41 +96,41 @@ function lister(engine: FlowEngine, old: boolean): Handler {
 function logReader(engine: FlowEngine, runId: (request: Request) => string): Handler {
   return async (request, caller) => {
     const id = runId(request);
-    const marker = readMarker<LogMarker>(request, 'log');
-    const page: LogMarker | { after: null; limit: number; reverse: boolean } =
-      marker?.run === id
-        ? marker
-        : {
-            after: null,
-            limit: queryCount(request, 'limit', { min: 1, max: 100, otherwise: 10 }),
-            reverse: queryFlag(request, 'reverse_order'),
-          };
-    const { entries, next } = await engine.runLog(caller, id, page);
-    const { limit, reverse } = page;
+    const { query, after: [place] = [] } = readAsked(request, 'log');
+    const limit = queryCount(query, 'limit', { min: 1, max: 100, otherwise: 10 });
+    const after =
+      place === undefined
+        ? null
+        : queryCount({ place }, 'place', { min: 0, max: MOST_ENTRIES, otherwise: 0 });
+    const { entries, next } = await engine.runLog(caller, id, {
+      after,
+      limit,
+      reverse: queryFlag(query, 'reverse_order'),
+    });
     return ok({
       limit,
       has_next_page: next !== undefined,
-      ...(next === undefined
-        ? {}
-        : { marker: makeMarker({ kind: 'log', run: id, after: next, limit, reverse }) }),
+      ...(next === undefined ? {} : { marker: makeMarker('log', query, [String(next)]) }),
       entries: entries.map(logEntryDocument),
     });
   };
 }
 
-/** Ids, and what to set, of POST /batch/runs. */
+/** The run ids of POST /batch/runs. */
+function batchIds(filters: unknown): readonly string[] {
+  const ids: unknown = isObject(filters) ? filters['run_ids'] : undefined;
+  if (Array.isArray(ids) && ids.length > 0 && ids.length <= MOST_BATCH && ids.every(isUuid)) return ids;
+  throw new Fault('invalid_request', `filters.run_ids must hold 1 to ${MOST_BATCH} run ids.`);
+}
+
+/** Sets fields of many runs, or cancels them. */
 async function batch(engine: FlowEngine, ...[request, caller]: Parameters<Handler>): Promise<Answer> {
-  const { filters, set } = bodyObject(request) as {
-    filters?: { run_ids?: unknown };
-    set?: Record<string, unknown>;
-  };
-  const ids: readonly unknown[] = Array.isArray(filters?.run_ids) ? filters.run_ids : [];
-  if (ids.length === 0 || ids.length > MOST_BATCH || !ids.every(isUuid)) {
-    throw new Fault('invalid_request', `filters.run_ids must hold 1 to ${MOST_BATCH} run ids.`);
-  }
-  const { status, ...fields } = set ?? {};
-  if (status !== undefined && status !== 'cancel')
+  const { filters, set } = bodyObject(request);
+  const ids = batchIds(filters);
+  const { status, ...fields } = isObject(set) ? set : {};
+  if (status !== undefined && status !== 'cancel') {
     throw new Fault('invalid_request', 'set.status can only be "cancel".');
+  }
   for (const id of ids) {
     if (Object.keys(fields).length > 0) await engine.updateRun(caller, id, fields);
     if (status === 'cancel') await engine.cancelRun(caller, id);
@@ -196,11 +143,11 @@ export function runRoutes(engine: FlowEngine, deps: RouteDeps): Router {
   const routes = makeRoutes('flows', deps);
   const id = (request: Request): string => uuidParam(request, 'run', 'run_not_found');
   const get: Handler = async (request, caller) => {
-    const wait_s = queryCount(request, 'wait_s', { min: 0, max: 60, otherwise: 0 });
+    const wait_s = queryCount(request.query, 'wait_s', { min: 0, max: 60, otherwise: 0 });
     return ok(
       await engine.getRun(caller, id(request), {
         wait_s,
-        describe: queryFlag(request, 'include_flow_description'),
+        describe: queryFlag(request.query, 'include_flow_description'),
       }),
     );
   };

@@ -139,7 +139,7 @@ export class SimManager {
     const { world } = this.#endpoint.site;
     const instructions = step(this.state, event, world.now_ms);
     // Every kind of step is checked; the two that are most of them, often enough.
-    const usual = event.kind === 'flush' || event.kind === 'tick';
+    const usual = event.kind === 'flush' || event.kind === 'tick' || isResults(event);
     if (!usual || world.random() < 0.1) validate(this.state);
     for (const instruction of instructions) this.#perform(instruction);
     if (this.#flushing || this.state.finished.length === 0) return;
@@ -217,6 +217,10 @@ export class SimManager {
     });
     this.#line = line;
   }
+}
+
+function isResults(event: ManagerEvent): boolean {
+  return event.kind === 'executor.message' && event.message.kind === 'tasks.results';
 }
 
 function spooled(seq: number, frames: readonly Buffer[]): SpooledMessage {

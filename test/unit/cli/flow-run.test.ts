@@ -140,7 +140,7 @@ describe('cli: flow', () => {
     double().on('GET /runs/:', { body: failed });
     const bad = await run(['flow', 'start', ID, '--wait']);
     assert.equal(bad.code, 1);
-    assert.match(bad.err, /FAILED: State A failed[^]*ActionFailed[^]*pilotwave run logs/);
+    assert.match(bad.err, / failed: State A failed\n[^]*ActionFailed[^]*pilotwave run logs/);
     double().on('GET /runs/:', { body: active });
     assert.equal((await run(['flow', 'start', ID, '--wait', '--timeout', '100ms'])).code, 5);
   });
@@ -187,10 +187,10 @@ describe('cli: run', () => {
     const ended = await run(['run', 'watch', ID]);
     assert.equal(ended.code, 0);
     assert.deepEqual(JSON.parse(ended.out), { spots: 12 });
-    assert.deepEqual(ended.err.match(/ago {2}\w+/g), [
-      'ago  FlowStarted',
-      'ago  ActionStarted',
-      'ago  FlowSucceeded',
+    assert.deepEqual(ended.err.match(/(?<=^2026-06-02 \d\d:58:00 \S+ {2})\w+/gm), [
+      'FlowStarted',
+      'ActionStarted',
+      'FlowSucceeded',
     ]);
   });
 
