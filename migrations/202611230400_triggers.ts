@@ -50,6 +50,8 @@ export async function up(knex: Knex): Promise<void> {
       event_id text NOT NULL,
       source text NOT NULL,
       event json NOT NULL,
+      -- Length of the event as text, so that readers can bound what they load.
+      bytes integer NOT NULL,
       by_hand boolean NOT NULL DEFAULT false,
       -- It came while the trigger was paused, so it starts nothing.
       while_paused boolean NOT NULL DEFAULT false,
@@ -66,6 +68,8 @@ export async function up(knex: Knex): Promise<void> {
       UNIQUE (trigger_id, event_id, source)
     );
     CREATE INDEX trigger_events_waiting ON trigger_events (trigger_id, seq) WHERE decision IS NULL;
+    CREATE INDEX trigger_events_special ON trigger_events (trigger_id, seq)
+      WHERE decision IS NULL AND (by_hand OR while_paused);
     CREATE INDEX trigger_events_running ON trigger_events (trigger_id, seq) WHERE run_open;
   `);
 }

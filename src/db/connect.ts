@@ -150,11 +150,15 @@ const CONNECTION_LOST = new Set([
   '53300',
 ]);
 
-/** What a database error means to a caller: out of space, away for a moment, or neither. */
-export function databaseTrouble(error: unknown): 'full' | 'away' | null {
+/** Two transactions were in each other's way: the statement did nothing and may be sent again at once. */
+const COLLISIONS = new Set(['40001', '40P01']);
+
+/** What a database error means to a caller: out of space, away for a moment, a collision, or none of these. */
+export function databaseTrouble(error: unknown): 'full' | 'away' | 'collision' | null {
   const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
   if (STORAGE_FULL.has(code)) return 'full';
   if (CONNECTION_LOST.has(code)) return 'away';
+  if (COLLISIONS.has(code)) return 'collision';
   return error instanceof Error &&
     /Connection terminated|timeout exceeded when trying to connect/.test(error.message)
     ? 'away'

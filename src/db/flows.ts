@@ -192,8 +192,9 @@ export function listFlows(
     values.push(likePattern(text));
     return [`${column} ILIKE $${values.length}`];
   };
+  // Both parameters are named although a filter may use one of them only: their types must be known.
   const where = [
-    'f.deleted_at IS NULL',
+    'f.deleted_at IS NULL AND $1::uuid IS NOT NULL AND $2::text[] IS NOT NULL',
     `(${filter.roles.map((role) => ROLE_SQL[role]).join(' OR ')})`,
     ...contains('f.title', filter.title),
     ...contains('f.subtitle', filter.subtitle),

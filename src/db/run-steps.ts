@@ -37,10 +37,32 @@ export async function touchEngine(sql: Sql, id: string, lease_ms: number): Promi
   return rows[0]?.alive ?? false;
 }
 
+/** Removes engines that have been silent for too long; true when there were any. Their runs are free. */
+export async function buryEngines(sql: Sql): Promise<boolean> {
+  const rows = await sql.named(
+    'flow_engines_bury',
+    'DELETE FROM flow_engines WHERE alive_until < now() RETURNING id',
+    [],
+  );
+  return rows.length > 0;
+}
+
+/**
+ * Has every run that waits for an action look at it now: what told of ended actions may have been lost with the
+ * process that knew.
+ */
+export async function wakeWaitingRuns(sql: Sql, now: Date): Promise<void> {
+  await sql.named(
+    'runs_wake_waiting',
+    'UPDATE runs SET wake_at = $1 WHERE action_id IS NOT NULL AND wake_at > $1 AND lease IS NULL',
+    [now],
+  );
+}
+
 /** Gives back everything an engine holds, and its name. */
 export async function removeEngine(sql: Sql, id: string): Promise<void> {
   await sql.query('UPDATE runs SET lease = NULL WHERE lease = $1', [id]);
-  await sql.query(`DELETE FROM flow_engines WHERE id = $1 OR alive_until < now() - interval '1 hour'`, [id]);
+  await sql.query('DELETE FROM flow_engines WHERE id = $1', [id]);
 }
 
 /**

@@ -251,7 +251,11 @@ export function listRuns(
   page: PageQuery<keyof typeof RUN_ORDER>,
 ): Promise<Page<RunRow>> {
   const values: unknown[] = [filter.identity, filter.names];
-  const where = [`($2::text[] IS NOT NULL AND (${filter.roles.map((role) => ROLE_SQL[role]).join(' OR ')}))`];
+  // Both parameters are named although a filter may use one of them only: their types must be known.
+  const where = [
+    '$1::uuid IS NOT NULL AND $2::text[] IS NOT NULL',
+    `(${filter.roles.map((role) => ROLE_SQL[role]).join(' OR ')})`,
+  ];
   const add = (condition: (parameter: string) => string, value: unknown): void => {
     if (value === undefined || value === null) return;
     values.push(value);

@@ -1,5 +1,6 @@
 // Chunks and result slabs: every task there is. All statements take batches; the two on the hot path
-// (insertChunks, settle) are one round trip each, whatever the number of chunks.
+// (insertChunks, settle) are one round trip each, whatever the number of chunks. Every statement that changes
+// several chunks locks them in the order of their ids first: two that share chunks would deadlock otherwise.
 import type { TaskOptions, WorkerFacts } from '../protocol/messages.ts';
 import type { Sql } from './connect.ts';
 
@@ -115,8 +116,10 @@ export async function markSent(
 ): Promise<void> {
   await sql.named(
     'chunks_sent',
-    `UPDATE chunks c SET state = 'sent', sent_at = now() FROM unnest($1::uuid[], $2::int[]) AS t(id, epoch)
-     WHERE c.id = t.id AND c.epoch = t.epoch AND c.state = 'queued'`,
+    `UPDATE chunks c SET state = 'sent', sent_at = now() FROM (
+       SELECT k.id FROM chunks k JOIN unnest($1::uuid[], $2::int[]) AS t(id, epoch) ON k.id = t.id AND k.epoch = t.epoch
+       WHERE k.state = 'queued' ORDER BY k.id FOR UPDATE OF k) held
+     WHERE c.id = held.id`,
     [deliveries.map((delivery) => delivery.id), deliveries.map((delivery) => delivery.epoch)],
   );
 }
@@ -184,8 +187,10 @@ export async function markStarted(
 ): Promise<void> {
   await sql.named(
     'chunks_started',
-    `UPDATE chunks c SET started = c.started | t.mask FROM unnest($1::uuid[], $2::bit(128)[]) AS t(id, mask)
-     WHERE c.id = t.id`,
+    `UPDATE chunks c SET started = c.started | held.mask FROM (
+       SELECT k.id, t.mask FROM chunks k JOIN unnest($1::uuid[], $2::bit(128)[]) AS t(id, mask) ON k.id = t.id
+       ORDER BY k.id FOR UPDATE OF k) held
+     WHERE c.id = held.id`,
     [marks.map((mark) => mark.chunk), marks.map((mark) => mark.mask)],
   );
 }
@@ -305,8 +310,9 @@ export function loadSent(
 /** Puts chunks back in the queue under a new delivery number: their manager lost them. */
 export async function requeue(sql: Sql, ids: readonly string[]): Promise<void> {
   await sql.query(
-    `UPDATE chunks SET state = 'queued', epoch = epoch + 1, started = 0::bit(128), enqueued_at = now()
-     WHERE id = ANY($1::uuid[]) AND state = 'sent'`,
+    `UPDATE chunks c SET state = 'queued', epoch = c.epoch + 1, started = 0::bit(128), enqueued_at = now() FROM (
+       SELECT id FROM chunks WHERE id = ANY($1::uuid[]) AND state = 'sent' ORDER BY id FOR UPDATE) held
+     WHERE c.id = held.id`,
     [ids],
   );
 }

@@ -40,8 +40,8 @@ export async function storeEvents(
        SELECT id, state FROM triggers WHERE id = $1 AND deleted_at IS NULL
          AND ($5::uuid IS NULL OR (lease_holder = $5 AND state = 'active')) FOR SHARE
      ), new AS (
-       INSERT INTO trigger_events (trigger_id, event_id, source, event, by_hand, while_paused)
-       SELECT t.id, e.event_id, e.source, e.event, $6, t.state = 'paused' AND NOT $6
+       INSERT INTO trigger_events (trigger_id, event_id, source, event, bytes, by_hand, while_paused)
+       SELECT t.id, e.event_id, e.source, e.event, length(e.event::text), $6, t.state = 'paused' AND NOT $6
        FROM t, unnest($2::text[], $3::text[], $4::json[]) WITH ORDINALITY AS e(event_id, source, event, n)
        ORDER BY e.n
        ON CONFLICT (trigger_id, event_id, source) DO NOTHING
@@ -83,26 +83,36 @@ export interface WaitingEvent {
   readonly attempts: number;
 }
 
-/** Undecided events of the triggers that a host leads, in order of storage; `limit` per trigger, less where
- *  `rooms` says so. */
+/**
+ * Undecided events of the triggers that a host leads; of paused ones only what was fired by hand or is to be
+ * noted as paused. Those of each trigger in order of storage, the triggers by
+ * turns. At most `limits.each` per trigger, less where `rooms` says so, and `limits.events` and about
+ * `limits.bytes` in all, but always one.
+ */
 export function waitingEvents(
   db: Sql,
   host: string,
-  limit: number,
+  limits: { readonly each: number; readonly events: number; readonly bytes: number },
   rooms: ReadonlyMap<string, number>,
 ): Promise<WaitingEvent[]> {
   return db.named<WaitingEvent>(
     'trigger_events_waiting',
-    `SELECT e.* FROM triggers t
-       LEFT JOIN unnest($3::uuid[], $4::int[]) AS r(id, room) ON r.id = t.id
-       CROSS JOIN LATERAL (
-         SELECT e.trigger_id, e.seq, e.event, e.by_hand, e.while_paused, e.attempts FROM trigger_events e
-         WHERE e.trigger_id = t.id AND e.decision IS NULL
-           AND (t.state = 'active' OR e.by_hand OR e.while_paused)
-           AND (e.retry_at IS NULL OR e.retry_at <= now())
-         ORDER BY e.seq LIMIT coalesce(r.room, $2)) AS e
-     WHERE t.lease_holder = $1 AND t.deleted_at IS NULL`,
-    [host, limit, [...rooms.keys()], [...rooms.values()]],
+    `SELECT trigger_id, seq, event, by_hand, while_paused, attempts FROM (
+       SELECT e.*, sum(e.bytes) OVER (ORDER BY e.place, e.seq) AS total FROM triggers t
+         LEFT JOIN unnest($3::uuid[], $4::int[]) AS r(id, room) ON r.id = t.id
+         CROSS JOIN LATERAL (
+           (SELECT w.*, row_number() OVER (ORDER BY w.seq) AS place FROM trigger_events w
+            WHERE t.state = 'active' AND w.trigger_id = t.id AND w.decision IS NULL
+              AND (w.retry_at IS NULL OR w.retry_at <= now())
+            ORDER BY w.seq LIMIT coalesce(r.room, $2))
+           UNION ALL
+           (SELECT w.*, row_number() OVER (ORDER BY w.seq) AS place FROM trigger_events w
+            WHERE t.state = 'paused' AND w.trigger_id = t.id AND w.decision IS NULL
+              AND (w.by_hand OR w.while_paused) AND (w.retry_at IS NULL OR w.retry_at <= now())
+            ORDER BY w.seq LIMIT coalesce(r.room, $2))) AS e
+       WHERE t.lease_holder = $1 AND t.deleted_at IS NULL) AS found
+     WHERE total - bytes < $6 ORDER BY place, seq LIMIT $5`,
+    [host, limits.each, [...rooms.keys()], [...rooms.values()], limits.events, limits.bytes],
   );
 }
 
@@ -216,6 +226,7 @@ export interface EventRow {
   readonly seq: number;
   readonly event_id: string;
   readonly event: Doc;
+  readonly bytes: number;
   readonly by_hand: boolean;
   readonly while_paused: boolean;
   readonly stored_at: Date;
@@ -227,8 +238,11 @@ export interface EventRow {
   readonly retry_at: Date | null;
 }
 
-const EVENT_COLUMNS = `seq, event_id, event, by_hand, while_paused, stored_at, decision, decided_at, reason,
+const EVENT_COLUMNS = `seq, event_id, bytes, by_hand, while_paused, stored_at, decision, decided_at, reason,
   run_id, attempts, retry_at`;
+
+/** Longer events are listed without their data. */
+const LISTED_BYTES = 65_536;
 
 /** A trigger's events, newest first, before `before` when given. */
 export function eventsOf(
@@ -237,7 +251,10 @@ export function eventsOf(
   page: { readonly limit: number; readonly before: number | null; readonly decision: Decision | null },
 ): Promise<EventRow[]> {
   return db.query<EventRow>(
-    `SELECT ${EVENT_COLUMNS} FROM trigger_events
+    `SELECT ${EVENT_COLUMNS}, CASE WHEN bytes <= ${LISTED_BYTES} THEN event ELSE json_build_object(
+         'specversion', '1.0', 'id', event_id, 'source', source, 'type', event->'type',
+         'subject', event->'subject', 'time', event->'time') END AS event
+     FROM trigger_events
      WHERE trigger_id = $1 AND ($3::bigint IS NULL OR seq < $3) AND ($4::text IS NULL OR decision = $4)
      ORDER BY seq DESC LIMIT $2`,
     [triggerId, page.limit, page.before, page.decision],
@@ -247,7 +264,7 @@ export function eventsOf(
 /** One event by its id; the newest when two sources used the same id. */
 export async function eventById(db: Sql, triggerId: string, eventId: string): Promise<EventRow | null> {
   const rows = await db.query<EventRow>(
-    `SELECT ${EVENT_COLUMNS} FROM trigger_events WHERE trigger_id = $1 AND event_id = $2
+    `SELECT ${EVENT_COLUMNS}, event FROM trigger_events WHERE trigger_id = $1 AND event_id = $2
      ORDER BY seq DESC LIMIT 1`,
     [triggerId, eventId],
   );

@@ -239,6 +239,8 @@ async function waitForTasks(
   const look = async (): Promise<void> => {
     for (const row of await loadChunks(db, [...watch.open.keys()])) waiters.ended(row.id, row.done);
   };
+  const onAbort = (): void => heard();
+  signal?.addEventListener('abort', onAbort, { once: true });
   const started = process.hrtime.bigint();
   const left = (): number => timeout_ms - Number(process.hrtime.bigint() - started) / 1e6;
   try {
@@ -252,12 +254,12 @@ async function waitForTasks(
           clearTimeout(timer);
           resolve();
         };
-        signal?.addEventListener('abort', heard, { once: true });
         if (done) heard();
       });
       if (done) return true;
     }
   } finally {
+    signal?.removeEventListener('abort', onAbort);
     waiters.unwatch(watch);
   }
 }

@@ -200,6 +200,21 @@ export async function openLinks(deps: LinksDeps): Promise<Links> {
     );
   };
 
+  /** Results that cannot be stored end the link: the manager keeps them, and sends them again on its next one. */
+  const results = async (
+    session: Session,
+    message: Extract<ManagerToService, { kind: 'tasks.results' }>,
+    blob: Buffer,
+  ): Promise<void> => {
+    try {
+      await deps.intake.take(message, blob);
+    } catch (error) {
+      await end(session, 'its results could not be stored');
+      throw error;
+    }
+    say(session.peer, { kind: 'results.ack', seq: message.seq });
+  };
+
   const handle = async (peer: PeerId, message: ManagerToService, blob: Buffer): Promise<void> => {
     if (message.kind === 'link.hello') return hello(peer, message);
     const session = byPeer.get(peer);
@@ -220,9 +235,7 @@ export async function openLinks(deps: LinksDeps): Promise<Links> {
       case 'functions.wanted':
         return deps.deliverer().sendFunctions(session, message.function_ids);
       case 'tasks.results':
-        await deps.intake.take(message, blob);
-        say(peer, { kind: 'results.ack', seq: message.seq });
-        return;
+        return results(session, message, blob);
       default:
         unknownKind((message as { kind: string }).kind);
     }

@@ -40,7 +40,9 @@ export function makeResultIntake(deps: IntakeDeps): ResultIntake {
       try {
         return await settle(db, slabs);
       } catch (error) {
-        if (databaseTrouble(error) === null) throw error;
+        const trouble = databaseTrouble(error);
+        if (trouble === null) throw error;
+        if (trouble === 'collision') continue;
         log.warn({ err: error }, 'results wait for the database');
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }

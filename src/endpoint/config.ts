@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Fault, messageOf, type FaultItem } from '../errors.ts';
 import type { KeyPair } from '../transport/link.ts';
 import { readJsonFile, writePrivateFile } from './files.ts';
-import type { ManagerRunOptions } from './manager/shell.ts';
+import type { ManagerRunOptions } from './manager/options.ts';
 import { schedulers, type SchedulerName } from './schedulers/index.ts';
 
 export interface EndpointConfig {

@@ -107,7 +107,9 @@ export interface FlowEngine {
   createFlow(caller: Caller, raw: Raw): Promise<FlowDocument>;
   updateFlow(caller: Caller, id: string, raw: Raw): Promise<FlowDocument>;
   deleteFlow(caller: Caller, id: string): Promise<FlowDocument>;
-  getFlow(caller: Caller | null, id: string): Promise<FlowDocument>;
+  getFlow(caller: Caller, id: string): Promise<FlowDocument>;
+  /** A flow that everybody may see, as somebody without a token sees it; null when there is none. */
+  getPublicFlow(id: string): Promise<FlowDocument | null>;
   listFlows(
     caller: Caller,
     filter: Omit<FlowFilter, 'identity' | 'names'>,
@@ -233,10 +235,12 @@ export function makeFlowEngine(options: FlowEngineOptions): FlowEngine {
     },
     async getFlow(caller, id) {
       const flow = await flowOr404(id);
-      const known = caller ?? NOBODY;
-      if (!mayFlow(flowRoles(flow, known), 'view') || (caller === null && !flow.viewers.includes('public')))
-        throw flowNotFound(id);
-      return show(flow, known);
+      needFlow(flow, caller, 'view');
+      return show(flow, caller);
+    },
+    async getPublicFlow(id) {
+      const flow = await findFlow(db, id);
+      return flow?.viewers.includes('public') === true ? show(flow, NOBODY) : null;
     },
     async listFlows(caller, filter, names, page) {
       const { rows, last } = await listFlows(db, { ...filter, identity: caller.identity, names }, page);

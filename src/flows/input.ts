@@ -18,6 +18,8 @@ import { STATE_BYTES } from './run.ts';
 
 /** Schemas visited while one input is checked. */
 const MOST_VISITS = 50_000;
+/** Places of patterns times characters of texts, in all. */
+const MOST_PATTERN_WORK = 20_000_000;
 const MOST_PROBLEMS = 20;
 const MOST_COMPILED = 500;
 /** Longer texts are not tried against the library's format patterns. */
@@ -58,14 +60,25 @@ type Check = (
   context: SchemaContext,
 ) => string | null | ValidatorResult;
 
+/** Matches patterns for one input, up to a bound of work in all. */
+function makeMatcher(): (source: string, text: string) => boolean {
+  let left = MOST_PATTERN_WORK;
+  return (source, text) => {
+    const pattern = patternOf(source);
+    left -= pattern.work(text);
+    if (left < 0) throw new TooMuch('its patterns are too much work on this input');
+    return pattern.matches(text);
+  };
+}
+
 /** Patterns of property names, in linear time; and, as the library has it, additionalProperties beside them. */
-function namesCheck(validator: OpenValidator): Check {
+function namesCheck(validator: OpenValidator, matches: (source: string, text: string) => boolean): Check {
   return (instance, schema, options, context) => {
     if (!isObject(instance)) return null;
     const result = new ValidatorResult(instance, schema, options, context) as OpenResult;
     for (const [name, value] of Object.entries(instance)) {
       const fitting = Object.entries(schema.patternProperties ?? {}).filter(([source]) =>
-        patternOf(source).matches(name),
+        matches(source, name),
       );
       const schemas = fitting.map(([, inner]) => inner);
       const isOther = fitting.length === 0 && schema.properties?.[name] === undefined;
@@ -80,22 +93,16 @@ function namesCheck(validator: OpenValidator): Check {
   };
 }
 
-const CHECKS: Readonly<Record<string, Check>> = {
-  pattern: (instance, { pattern }) => {
-    if (typeof instance !== 'string' || typeof pattern !== 'string') return null;
-    return patternOf(pattern).matches(instance) ? null : `does not match pattern ${JSON.stringify(pattern)}`;
-  },
-  uniqueItems: (instance, { uniqueItems }) => {
-    if (!Array.isArray(instance) || uniqueItems !== true) return null;
-    return new Set(instance.map((item) => JSON.stringify(item))).size === instance.length
-      ? null
-      : 'contains duplicate item';
-  },
+const uniqueItems: Check = (instance, schema) => {
+  if (!Array.isArray(instance) || schema.uniqueItems !== true) return null;
+  const texts = new Set(instance.map((item) => JSON.stringify(item)));
+  return texts.size === instance.length ? null : 'contains duplicate item';
 };
 
 /** A validator whose work on one input is bounded. */
 function boundedValidator(): Validator {
   const validator = new Validator() as OpenValidator;
+  const matches = makeMatcher();
   let visits = 0;
   const visit = validator.validateSchema.bind(validator);
   validator.validateSchema = (instance, schema, options, context) => {
@@ -105,8 +112,12 @@ function boundedValidator(): Validator {
   };
   const format = validator.attributes['format'] as Check;
   const checks: Record<string, Check> = {
-    ...CHECKS,
-    patternProperties: namesCheck(validator),
+    uniqueItems,
+    pattern: (instance, { pattern }) => {
+      if (typeof instance !== 'string' || typeof pattern !== 'string') return null;
+      return matches(pattern, instance) ? null : `does not match pattern ${JSON.stringify(pattern)}`;
+    },
+    patternProperties: namesCheck(validator, matches),
     format: (instance, schema, options, context) =>
       typeof instance === 'string' && instance.length > LONGEST_FORMATTED
         ? `is too long to be of format ${schema.format}`

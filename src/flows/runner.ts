@@ -3,7 +3,14 @@
 // and when a runner dies its runs are taken up by the others.
 import type { Clock } from '../clock.ts';
 import type { Db } from '../db/connect.ts';
-import { claimRuns, removeEngine, touchEngine, type LeasedRun } from '../db/run-steps.ts';
+import {
+  buryEngines,
+  claimRuns,
+  removeEngine,
+  touchEngine,
+  wakeWaitingRuns,
+  type LeasedRun,
+} from '../db/run-steps.ts';
 import type { Logger } from '../log.ts';
 import { startLoop, type Loop } from '../loop.ts';
 import { makeAlarms } from './alarms.ts';
@@ -89,9 +96,9 @@ function makeReleaser(
   };
 }
 
-/** Says every now and then that this engine lives. */
-function startHeartbeat(options: RunnerOptions): Loop {
-  const { db, engine, lease_ms, log } = options;
+/** Says every now and then that this engine lives, and takes notice of those that do not. */
+function startHeartbeat(options: RunnerOptions, wake: () => void): Loop {
+  const { db, clock, engine, lease_ms, log } = options;
   let first = true;
   return startLoop({
     name: 'flow-engine-heartbeat',
@@ -99,9 +106,14 @@ function startHeartbeat(options: RunnerOptions): Loop {
     log,
     async turn() {
       const alive = await touchEngine(db, engine, lease_ms);
-      if (!alive && !first)
+      if (!alive && !first) {
         log.warn({ engine }, 'this flow engine was silent for too long; others may have taken up its runs');
+      }
+      const othersDied = await buryEngines(db);
+      if (!first && !othersDied) return;
+      await wakeWaitingRuns(db, new Date(clock.now()));
       first = false;
+      wake();
     },
   });
 }
@@ -208,8 +220,8 @@ export function makeRunner(options: RunnerOptions): Runner {
     wake,
     async start() {
       await touchEngine(db, engine, options.lease_ms);
-      heartbeat = startHeartbeat(options);
       loop = startLoop({ name: 'flow-runner', interval_ms: LOOK_MS, log, turn: look });
+      heartbeat = startHeartbeat(options, wake);
     },
     async stop() {
       stopping = true;

@@ -19,6 +19,8 @@ export interface MemoryNetOptions {
 
 export interface MemoryNet {
   openHub(options: HubOptions): Promise<Hub>;
+  /** The same without a promise, for simulations that must not wait. */
+  listen(options: HubOptions): Hub;
   openLine(options: LineOptions): Line;
   /** Breaks every connection of the hub at `address`; the lines redial. */
   cut(address: string): void;
@@ -192,14 +194,16 @@ export function makeMemoryNet(options: MemoryNetOptions = {}): MemoryNet {
     nextPort: 1,
     nextPeer: 1,
   };
+  const listen = (hubOptions: HubOptions): Hub => {
+    const address = hubOptions.bind.replace(/\*$/, () => String(net.nextPort++));
+    if (net.hubs.has(address)) throw new Error(`cannot listen on ${address}: the address is taken`);
+    const hub = new MemoryHub(net, address, hubOptions);
+    net.hubs.set(address, hub);
+    return hub;
+  };
   return {
-    async openHub(hubOptions) {
-      const address = hubOptions.bind.replace(/\*$/, () => String(net.nextPort++));
-      if (net.hubs.has(address)) throw new Error(`cannot listen on ${address}: the address is taken`);
-      const hub = new MemoryHub(net, address, hubOptions);
-      net.hubs.set(address, hub);
-      return hub;
-    },
+    listen,
+    openHub: async (hubOptions) => listen(hubOptions),
     openLine: (lineOptions) => new MemoryLine(net, lineOptions),
     cut(address) {
       const hub = net.hubs.get(address);

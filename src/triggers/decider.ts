@@ -16,8 +16,9 @@ import { makeMatcher, type EventFilter, type Matcher } from './match.ts';
 import type { CloudEvent, StartRunOutcome, StartRunRequest, TriggerPorts } from './ports.ts';
 import type { NoticeListener } from './store.ts';
 
-/** Events of one trigger in one turn; runs started at a time when there is no batch door. */
-const BATCH = 500;
+/** What one turn takes: events of one trigger, events, and characters of JSON in all. */
+const LIMITS = { each: 500, events: 2_000, bytes: 4_000_000 };
+/** Runs started at a time when there is no batch door. */
 const PARALLEL = 8;
 /** The loop looks by itself so often. */
 const SWEEP_MS = 1_000;
@@ -33,8 +34,10 @@ const MAX_RULES = 10_000;
 export interface Decider {
   start(): void;
   stop(): Promise<void>;
-  /** There may be something to decide, or a run has ended. */
+  /** There may be something to decide. */
   wake(): void;
+  /** A run has ended: that matters only while a trigger waits for its limit. */
+  runEnded(): void;
 }
 
 export interface DeciderOptions {
@@ -138,6 +141,8 @@ function settle(start: Start, outcome: StartRunOutcome | undefined): Decided | P
 interface State {
   readonly options: DeciderOptions;
   readonly rules: Map<string, Compiled>;
+  /** Events of a trigger that limits its runs waited at the latest turn. */
+  limited: boolean;
   loop: Loop | null;
 }
 
@@ -160,7 +165,7 @@ async function rooms({ db, host, ports }: DeciderOptions): Promise<Map<string, n
     const active = new Set(await ports.activeRuns(limited.open_runs));
     const ended = limited.open_runs.filter((id) => !active.has(id));
     if (ended.length > 0) await closeRuns(db, limited.id, ended);
-    room.set(limited.id, Math.max(0, Math.min(BATCH, limited.max_in_flight - active.size)));
+    room.set(limited.id, Math.max(0, Math.min(LIMITS.each, limited.max_in_flight - active.size)));
   }
   return room;
 }
@@ -207,7 +212,9 @@ async function write(
 /** One batch. Answers true when there may be more behind it. */
 async function turn(state: State): Promise<boolean> {
   const { options, rules } = state;
-  const batch = await waitingEvents(options.db, options.host, BATCH, await rooms(options));
+  const room = await rooms(options);
+  state.limited = room.size > 0;
+  const batch = await waitingEvents(options.db, options.host, LIMITS, room);
   if (batch.length === 0) return false;
   await compile(state, new Set(batch.map((one) => one.trigger_id)));
   const results: (Decided | Postponed)[] = [];
@@ -223,12 +230,12 @@ async function turn(state: State): Promise<boolean> {
   const outcomes = requests.length === 0 ? [] : await startAll(options.ports, requests);
   starts.forEach((start, i) => results.push(settle(start, outcomes[i])));
   await write(options, results, batch);
-  // What was put off waits for its time; behind a full batch there may be more.
-  return batch.length >= BATCH && results.some((one) => 'decision' in one);
+  // What was put off waits for its time; behind what was decided there may be more.
+  return results.some((one) => 'decision' in one);
 }
 
 export function makeDecider(options: DeciderOptions): Decider {
-  const state: State = { options, rules: new Map(), loop: null };
+  const state: State = { options, rules: new Map(), limited: false, loop: null };
   return {
     start() {
       state.loop ??= startLoop({
@@ -244,5 +251,8 @@ export function makeDecider(options: DeciderOptions): Decider {
       await loop?.stop();
     },
     wake: () => state.loop?.wake(),
+    runEnded() {
+      if (state.limited) state.loop?.wake();
+    },
   };
 }

@@ -218,7 +218,9 @@ export interface EventDocument {
   readonly by_hand: boolean;
   readonly attempts: number;
   readonly retry_at: string | null;
-  /** The whole envelope. */
+  /** Length of the envelope as JSON text. */
+  readonly bytes: number;
+  /** The envelope; without its data when it is longer than 64 KiB. */
   readonly event: JsonObject;
 }
 
@@ -236,6 +238,7 @@ export function describeEvent(row: EventRow): EventDocument {
     by_hand: row.by_hand,
     attempts: row.attempts,
     retry_at: row.decision === null ? timeText(row.retry_at) : null,
+    bytes: row.bytes,
     event,
   };
 }

@@ -77,12 +77,13 @@ export interface TriggerHost {
   onEvent(listener: NoticeListener): () => void;
 }
 
-interface Notices {
+/** Whoever listens to what happens to events. */
+interface Audience {
   readonly notify: NoticeListener;
   readonly onEvent: (listener: NoticeListener) => () => void;
 }
 
-function makeNotices(log: Logger): Notices {
+function makeAudience(log: Logger): Audience {
   const listeners = new Set<NoticeListener>();
   return {
     notify(notice) {
@@ -105,7 +106,7 @@ interface Parts {
   readonly db: Db;
   /** This host's id, new at each start of the process. */
   readonly id: string;
-  readonly notices: Notices;
+  readonly audience: Audience;
   readonly decider: Decider;
   readonly store: EventStore;
   readonly sources: Sources;
@@ -122,8 +123,8 @@ function makeParts(options: TriggerHostOptions): Parts {
   const secret_key = options.secret_key ?? null;
   const elapsed = options.elapsed ?? (() => performance.now());
   const now = (): number => clock.now();
-  const notices = makeNotices(log);
-  const { notify } = notices;
+  const audience = makeAudience(log);
+  const { notify } = audience;
   const tellOthers = (): void => {
     db.notify(CHANNEL, id).catch((error: unknown) =>
       log.debug({ err: error }, 'the other services were not told'),
@@ -155,7 +156,7 @@ function makeParts(options: TriggerHostOptions): Parts {
   const parts: Parts = {
     db,
     id,
-    notices,
+    audience,
     decider,
     store,
     sources,
@@ -172,7 +173,7 @@ async function fire(parts: Parts, owner: string, id: string, request: FireReques
   const row = await parts.catalog.find(owner, id);
   const done = new Set<string>();
   let heard: (() => void) | null = null;
-  const end = parts.notices.onEvent((notice) => {
+  const end = parts.audience.onEvent((notice) => {
     if (notice.is !== 'decided' || notice.trigger_id !== id) return;
     done.add(notice.event_id);
     heard?.();
@@ -255,7 +256,7 @@ export function makeTriggerHost(options: TriggerHostOptions): TriggerHost {
       inbox.signedWebhook(await rowBySecret(parts, id, secret), request),
     start: () => start(parts),
     stop: () => stop(parts),
-    wake: () => parts.decider.wake(),
-    onEvent: (listener) => parts.notices.onEvent(listener),
+    wake: () => parts.decider.runEnded(),
+    onEvent: (listener) => parts.audience.onEvent(listener),
   };
 }

@@ -64,7 +64,8 @@ export function makeMatcher(rule: Rule, declines?: (event: CloudEvent) => string
     if (veto !== null) return { is: 'filtered', reason: veto };
     const scope = scopeOf(rule, event);
     try {
-      return { is: 'start', body: fillTemplate(rule.input, scope), label: fillLabel(rule.label, scope) };
+      const label = fillLabel(rule.label, scope) || rule.name.slice(0, 64);
+      return { is: 'start', body: fillTemplate(rule.input, scope), label };
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       return { is: 'failed', reason: `The run's input could not be made: ${messageOf(error)}` };

@@ -50,19 +50,23 @@ export interface EventStoreOptions {
   /** This host's id: the fence of fromSource. */
   readonly host: string;
   readonly elapsed: () => number;
+  /** Undecided events of one trigger at most; default MAX_WAITING. */
+  readonly max_waiting?: number;
   readonly notify: NoticeListener;
   /** New events of this trigger are stored. */
   readonly onStored: (triggerId: string) => void;
 }
 
-export function makeEventStore({ db, host, elapsed, notify, onStored }: EventStoreOptions): EventStore {
+export function makeEventStore(options: EventStoreOptions): EventStore {
+  const { db, host, elapsed, notify, onStored } = options;
+  const max_waiting = options.max_waiting ?? MAX_WAITING;
   const crowded = new Map<string, { readonly at_ms: number; readonly is: boolean }>();
 
   const isCrowded = async (triggerId: string): Promise<boolean> => {
     const known = crowded.get(triggerId);
     if (known !== undefined && elapsed() - known.at_ms < BELIEVED_MS) return known.is;
     if (crowded.size > 10_000) crowded.clear();
-    const is = await hasWaiting(db, triggerId, MAX_WAITING);
+    const is = await hasWaiting(db, triggerId, max_waiting);
     crowded.set(triggerId, { at_ms: elapsed(), is });
     return is;
   };
@@ -93,7 +97,7 @@ export function makeEventStore({ db, host, elapsed, notify, onStored }: EventSto
     },
     async fromRequest(triggerId, event, byHand) {
       if (await isCrowded(triggerId)) {
-        throw new Fault('too_many_requests', `${MAX_WAITING} events of this trigger wait to be decided.`, {
+        throw new Fault('too_many_requests', `${max_waiting} events of this trigger wait to be decided.`, {
           remedy: 'Send it again later; the event was not stored.',
           retry_after_s: 5,
         });

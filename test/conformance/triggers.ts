@@ -82,7 +82,7 @@ function startSource(options: RunOptions): RunningSource {
 }
 
 function accepts(kind: TriggerKind, config: JsonObject): boolean {
-  if (!new Validator().validate(config, kind.config as object).valid) return false;
+  if (!new Validator().validate(config, kind.config).valid) return false;
   try {
     kind.check?.(config);
     return true;

@@ -10,6 +10,8 @@ import { World } from './support/world.ts';
 
 const RUNS = Number(process.env.SIMULATION_RUNS ?? 12);
 const FAULTS_MS = 90_000;
+/** A task over its limit is ended within this. */
+const GRACE_MS = 500;
 /** After the last fault everything ends within this. */
 const HEAL_MS = 600_000;
 
@@ -34,7 +36,13 @@ function makeRun(seed: number, blocks: number, slots: number): Run {
     const name = `${chunk} ${index}`;
     runs.set(name, (runs.get(name) ?? 0) + 1);
   };
-  return { world, service, cutting, runs, endpoint: new SimEndpoint({ world, net, service, blocks, slots, onRun }) };
+  return {
+    world,
+    service,
+    cutting,
+    runs,
+    endpoint: new SimEndpoint({ world, net, service, blocks, slots, halts: seed % 4 !== 0, onRun }),
+  };
 }
 
 function somePlan(world: World): TaskPlan {
@@ -69,25 +77,11 @@ function strike(run: Run): void {
     if (!endpoint.manager.dead) endpoint.restartManager(world.between(10, 5_000));
   } else if (dice < 0.85) {
     service.crash();
-    world.after(world.between(10, 5_000), () => void service.open());
+    world.after(world.between(10, 5_000), () => service.open());
   } else {
     run.cutting.rate = 0.02;
     world.after(world.between(100, 3_000), () => (run.cutting.rate = 0));
   }
-}
-
-/** Lets pending promises of the memory net settle: opening a hub is asynchronous in name only. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 3; turn++) await Promise.resolve();
-}
-
-async function runAll(world: World, limit_ms: number, done: () => boolean): Promise<boolean> {
-  const end_ms = world.now_ms + limit_ms;
-  while (world.now_ms < end_ms) {
-    if (world.run(50, done)) return true;
-    await settle();
-  }
-  return done();
 }
 
 function describeLeft(chunks: Iterable<SimChunk>): string {
@@ -106,14 +100,15 @@ function checkOutcomes(run: Run): void {
       const plan = chunk.plans[index];
       assert.ok(plan, 'a result of a task that was never submitted');
       const name = `task ${index} of ${chunk.id} ${JSON.stringify(plan)}`;
+      const limit_ms = (chunk.options.timeout_s ?? Number.POSITIVE_INFINITY) * 1000;
       if (entry.outcome === 'success') {
         assert.notEqual(plan.poison, true, `${name} succeeded`);
+        assert.ok(plan.duration_ms < limit_ms + GRACE_MS, `${name} ran longer than its ${limit_ms} ms`);
         assert.equal(entry.data.toString(), String(index));
         continue;
       }
       assert.equal(entry.outcome, 'system_failure', name);
       const { code } = JSON.parse(entry.data.toString()) as { code: string };
-      const limit_ms = (chunk.options.timeout_s ?? Number.POSITIVE_INFINITY) * 1000;
       if (code === 'TASK_TIMEOUT') assert.ok(plan.duration_ms >= limit_ms, `${name} timed out`);
       else assert.match(code, /^(KILLED_WORKERS|EXECUTOR_LOST)$/, name);
     }
@@ -126,32 +121,76 @@ describe('simulated endpoint', () => {
   if (only === undefined) seeds.push(systemChance.bytes(4).readUInt32LE(0));
 
   for (const seed of seeds) {
-    it(`ends every task exactly once under faults, seed ${seed}`, async () => {
+    it(`ends every task exactly once under faults, seed ${seed}`, () => {
       const run = makeRun(seed, 3, 4);
-      await runAll(run.world, 5_000, () => false);
+      run.world.run(5_000, () => false);
       const { world } = run;
       const end_ms = world.now_ms + FAULTS_MS;
       const going = (): boolean => world.now_ms < end_ms;
       world.every(700, going, () => submitSome(run));
       world.every(1_900, going, () => cancelSome(run));
       world.every(2_300, going, () => strike(run));
-      await runAll(world, FAULTS_MS, () => false);
-      assert.ok(await runAll(world, HEAL_MS, () => run.service.allEnded), describeLeft(run.service.chunks.values()));
+      world.run(FAULTS_MS, () => false);
+      assert.ok(
+        world.run(HEAL_MS, () => run.service.allEnded),
+        describeLeft(run.service.chunks.values()),
+      );
       checkOutcomes(run);
       // What the service has stored is forgotten at the endpoint.
-      assert.ok(await runAll(world, 60_000, () => run.endpoint.manager.state.chunks.size === 0), 'tasks are kept for ever');
+      assert.ok(
+        world.run(60_000, () => run.endpoint.manager.state.chunks.size === 0),
+        'tasks are kept for ever',
+      );
       assert.equal(run.endpoint.disk.size, 0);
     });
   }
 
-  it('runs every task exactly once when nothing fails', async () => {
+  it('lets no slow task hold back others of its function, wherever it stands', () => {
+    const run = makeRun(3, 1, 2);
+    run.world.run(5_000, () => false);
+    run.service.submit(
+      'function',
+      Array.from({ length: 100 }, () => ({ duration_ms: 1 })),
+      {},
+    );
+    assert.ok(run.world.run(10_000, () => run.service.allEnded));
+    const plans = Array.from({ length: 100 }, (_, n) => ({ duration_ms: n === 40 ? 60_000 : 1 }));
+    const { results } = run.service.submit('function', plans, {});
+    assert.ok(
+      run.world.run(2_000, () => results.size === 99),
+      `${results.size} results after 2 s`,
+    );
+    assert.ok(!results.has(40));
+    assert.ok(run.world.run(70_000, () => run.service.allEnded));
+    const twice = [...run.runs].filter(([, count]) => count !== 1);
+    assert.deepEqual(twice, []);
+  });
+
+  it('lets no task wait at an executor that is busy for long while another has nothing to do', () => {
+    const run = makeRun(5, 2, 1);
+    run.world.run(5_000, () => false);
+    run.service.submit(
+      'function',
+      Array.from({ length: 100 }, () => ({ duration_ms: 2 })),
+      {},
+    );
+    assert.ok(run.world.run(10_000, () => run.service.allEnded));
+    const plans = Array.from({ length: 100 }, (_, n) => ({ duration_ms: n === 3 ? 60_000 : 2 }));
+    const { results } = run.service.submit('function', plans, {});
+    assert.ok(
+      run.world.run(3_000, () => results.size === 99),
+      `${results.size} results after 3 s`,
+    );
+  });
+
+  it('runs every task exactly once when nothing fails', () => {
     const run = makeRun(7, 3, 4);
-    await runAll(run.world, 5_000, () => false);
+    run.world.run(5_000, () => false);
     for (let count = 0; count < 50; count++) {
       const plans = Array.from({ length: 100 }, () => ({ duration_ms: run.world.between(0, 5) }));
       run.service.submit(`function-${count % 5}`, plans, {});
     }
-    assert.ok(await runAll(run.world, 60_000, () => run.service.allEnded));
+    assert.ok(run.world.run(60_000, () => run.service.allEnded));
     assert.equal(run.runs.size, 5_000);
     assert.ok([...run.runs.values()].every((count) => count === 1));
     assert.equal(run.service.repeats, 0);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemChance, systemClock, type Clock } from '../../src/clock.ts';
 import { connect, type Db } from '../../src/db/connect.ts';
-import { makeLogger, silentLogger } from '../../src/log.ts';
+import { silentLogger } from '../../src/log.ts';
 import { makeTriggerHost, type TriggerHost, type TriggerHostOptions } from '../../src/triggers/host.ts';
 import type { StartRunRequest, TriggerPorts } from '../../src/triggers/ports.ts';
 import { until } from './until.ts';
@@ -49,7 +49,7 @@ export function startHost(
     ports,
     clock: systemClock,
     chance: systemChance,
-    log: process.env.TRG_LOG ? makeLogger('t', 'debug') : silentLogger,
+    log: silentLogger,
     ...extra,
   });
   host.start();

@@ -13,6 +13,8 @@ const PAINT: Readonly<Record<FrameStatus, (text: string) => string>> = {
 
 /** Rows of the summary table; more frames than this are counted only. */
 const MOST_ROWS = 40;
+/** Files left out that are named; more are counted only. */
+const MOST_SKIPPED = 5;
 /** Without a terminal, progress is written this seldom. */
 const QUIET_LINE_MS = 2_000;
 
@@ -86,7 +88,10 @@ export function endingText(ending: Ending): string {
       `${figures.misses} misses, ${figures.failed} failed. From a whole file to its result: ` +
       `p50 ${ms(figures.latency_ms.p50)}, p99 ${ms(figures.latency_ms.p99)}.`,
   ];
-  for (const { source, why } of ending.skipped) lines.push(`left out: ${source} (${why})`);
+  for (const { source, why } of ending.skipped.slice(0, MOST_SKIPPED))
+    lines.push(`left out: ${source} (${why})`);
+  const unseen = ending.skipped.length - MOST_SKIPPED;
+  if (unseen > 0) lines.push(`left out: ${unseen} more`);
   if (figures.hits > 0) lines.push(`Previews with the spots marked: ${ending.preview_dir}`);
   if (ending.kept_home !== null) lines.push(`Everything is kept in ${ending.kept_home}`);
   lines.push(

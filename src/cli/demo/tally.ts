@@ -90,7 +90,8 @@ export function tally(
     const run = event.run_id === null ? undefined : runs.get(event.run_id);
     if (name !== null && run !== undefined) runOf.set(name, run);
   }
-  return [...written].map(([file, written_at]) => {
+  const sorted = [...written].sort(([a], [b]) => (a < b ? -1 : 1));
+  return sorted.map(([file, written_at]) => {
     const run = runOf.get(file);
     if (run === undefined) {
       return { file, spots: null, status: 'waiting', preview: null, reason: null, latency_ms: null };

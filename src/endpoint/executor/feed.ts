@@ -3,11 +3,13 @@
 import { encodeBatch, type BatchEntry } from '../../protocol/batch.ts';
 import { batchSize, prefetch } from '../run-time.ts';
 import { AT_WORKER, QUEUED } from './state.ts';
-import type { ExecutorInstruction, ExecutorState, FunctionHere, Piece, Worker } from './state.ts';
+import type { ExecutorInstruction, ExecutorState, Frame, FunctionHere, Piece, Worker } from './state.ts';
 
 const FRAME_TASKS = 64;
 const FRAME_BYTES = 4 * 1024 * 1024;
 const FRAMES_PER_WORKER = 2;
+/** A frame should be 20 ms of work; nothing is put behind one that has taken this long. */
+const OVERDUE_MS = 60;
 /** Results waiting for the manager beyond which no new task is begun. */
 const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
 
@@ -17,12 +19,18 @@ export function feed(state: ExecutorState, now: number, out: ExecutorInstruction
   for (let depth = 0; depth < FRAMES_PER_WORKER; depth++) {
     for (const worker of state.workers) {
       if (worker.phase !== 'ready' || worker.kill !== null || worker.frames.length !== depth) continue;
-      if (depth > 0 && worker.frames.some((frame) => prefetch(frame.fn.time) === 0)) continue;
+      if (depth > 0 && worker.halt !== null) continue;
+      if (depth > 0 && !worker.frames.every((frame) => isQuick(frame, now))) continue;
       const fn = nextFunction(state, depth);
       if (fn === null) break;
       giveFrame(state, worker, fn, now, out);
     }
   }
+}
+
+/** Known to be short when it was sent, and not longer at it than that. */
+function isQuick(frame: Frame, now: number): boolean {
+  return frame.quick && prefetch(frame.fn.time) > 0 && now - frame.front_ms < OVERDUE_MS;
 }
 
 /** The next function in turn that has code and tasks; behind another frame only one known to be quick. */
@@ -57,10 +65,14 @@ function giveFrame(
     worker.known.add(fn.id);
     out.push({ kind: 'function', slot: worker.slot, function_id: fn.id, code });
   }
+  if (worker.halt !== null) {
+    worker.halt = null;
+    out.push({ kind: 'halt', slot: worker.slot, halted: false });
+  }
   for (const entry of entries) hand.place[entry.index] = AT_WORKER + worker.slot;
   fn.queued -= entries.length;
   fn.frames++;
-  worker.frames.push({ hand, fn, entries, front_ms: now, with_code });
+  worker.frames.push({ hand, fn, entries, front_ms: now, with_code, quick: prefetch(fn.time) > 0 });
   const whole = entries.length === piece.entries.length ? piece.batch : null;
   const batch = whole ?? encodeBatch(entries);
   out.push({

@@ -8,14 +8,14 @@
 //                    R  chunk (16) | u32 epoch | u8 last of its batch | slab
 //                    N  function id (16) | chunk (16) | u32 epoch: code unknown, batch not run
 import { uuidFromBytes, uuidToBytes } from '../../ids.ts';
-import type { WorkerFacts } from '../../protocol/messages.ts';
+import type { HelloFacts } from './state.ts';
 
 const HEAD_BYTES = 5;
 const MAX_FRAME_BYTES = 1024 * 1024 * 1024;
 const MAX_OPTIONS_BYTES = 0xffff;
 
 export type WorkerFrame =
-  | { readonly type: 'H'; readonly facts: WorkerFacts }
+  | { readonly type: 'H'; readonly facts: HelloFacts }
   | {
       readonly type: 'R';
       readonly chunk: string;
@@ -85,7 +85,7 @@ function parseFrame(type: string, body: Buffer): WorkerFrame {
         epoch: body.readUInt32LE(32),
       };
     case 'H':
-      return { type, facts: JSON.parse(body.toString('utf8')) as WorkerFacts };
+      return { type, facts: JSON.parse(body.toString('utf8')) as HelloFacts };
     default:
       throw new RangeError('a worker sent a frame of an unknown type');
   }

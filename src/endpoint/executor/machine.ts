@@ -1,6 +1,6 @@
 // The executor's decisions: step(state, event, now) changes the state in place and answers what the shell must
 // do. Same state, event and time give the same answer; nothing here waits, reads a clock or does I/O.
-import { decodeBatch } from '../../protocol/batch.ts';
+import { decodeBatch, type BatchEntry } from '../../protocol/batch.ts';
 import { assertNever } from '../../errors.ts';
 import type {
   BatchPart,
@@ -35,6 +35,7 @@ import {
 const CODE_CACHE_BYTES = 64 * 1024 * 1024;
 const CACHED_FUNCTIONS = 4096;
 const ASK_AGAIN_MS = 5_000;
+const HELLO_AGAIN_MS = 5_000;
 /** A tick later than this means that the machine slept: that silence was nobody's. */
 const SLEPT_MS = 5_000;
 
@@ -53,10 +54,12 @@ export function step(state: ExecutorState, event: ExecutorEvent, now: number): E
 function apply(state: ExecutorState, event: ExecutorEvent, now: number, out: Out): void {
   switch (event.kind) {
     case 'connected':
+      state.connected = true;
       state.linked = false;
       state.marks.length = 0;
-      return sendHello(state, out);
+      return sendHello(state, now, out);
     case 'disconnected':
+      state.connected = false;
       state.linked = false;
       return;
     case 'message':
@@ -95,7 +98,7 @@ function onWorkerEvent(state: ExecutorState, event: WorkerEvent, now: number, ou
     case 'worker.ended':
       return onWorkerEnded(state, worker, event, now, out);
     case 'watched':
-      return onWatched(worker, event.running, now, out);
+      return onWatched(state, worker, event.running, now, out);
     default:
       return assertNever(event);
   }
@@ -140,7 +143,13 @@ function onMessage(
 }
 
 function takeBatch(state: ExecutorState, part: BatchPart, batch: Buffer, now: number, out: Out): void {
-  const all = decodeBatch(batch);
+  let all: BatchEntry[];
+  try {
+    all = decodeBatch(batch);
+  } catch (error) {
+    out.push({ kind: 'log', text: `a batch of chunk ${part.chunk} is malformed: ${String(error)}` });
+    return;
+  }
   let hand = state.hands.get(part.chunk);
   if (hand !== undefined) hand.epoch = Math.max(hand.epoch, part.epoch);
   const held = hand;
@@ -231,10 +240,34 @@ function tick(state: ExecutorState, now: number, out: Out): void {
     const silence_s = Math.round((now - state.heard_ms) / 1000);
     return beginStop(state, `the manager has been silent for ${silence_s} s`, now, out);
   }
+  if (state.connected && !state.linked && now - state.hello_ms > HELLO_AGAIN_MS) sendHello(state, now, out);
   if (!state.linked) return;
+  giveBackStuck(state, out);
   if (now - state.beat_ms >= state.heartbeat_ms) sendHeartbeat(state, now, out);
   const late = state.ring.filter((fn) => fn.code === null && now - (fn.wanted_ms ?? 0) > ASK_AGAIN_MS);
   if (late.length > 0) askForCode(late, now, out);
+}
+
+/** When every worker is at a long task, what waits here may run sooner elsewhere. */
+function giveBackStuck(state: ExecutorState, out: Out): void {
+  const ready = state.workers.filter((worker) => worker.phase === 'ready');
+  if (ready.length === 0 || !ready.every((worker) => worker.long)) return;
+  returnTasks(state, (place) => place === QUEUED, 'every worker of their executor is at a long task', out);
+}
+
+/** Returns the tasks in certain places to the manager, none of them to blame. */
+function returnTasks(state: ExecutorState, goes: (place: number) => boolean, reason: string, out: Out): void {
+  const tasks: (HeldTasks & { blamed: boolean; reason: string })[] = [];
+  for (const hand of [...state.hands.values()]) {
+    const indexes = Array.from(hand.place.keys()).filter((index) => {
+      const place = hand.place[index] ?? NOWHERE;
+      return place !== NOWHERE && goes(place);
+    });
+    for (const index of indexes) letGo(state, hand, index);
+    const { chunk, epoch } = hand;
+    if (indexes.length > 0) tasks.push({ chunk, epoch, indexes, blamed: false, reason });
+  }
+  if (tasks.length > 0) out.push({ kind: 'send', message: { kind: 'tasks.returned', tasks }, parts: [] });
 }
 
 function beginStop(state: ExecutorState, why: string, now: number, out: Out): void {
@@ -247,22 +280,8 @@ function beginStop(state: ExecutorState, why: string, now: number, out: Out): vo
 function finishStop(state: ExecutorState, out: Out): void {
   if (state.exited || state.workers.some((worker) => worker.phase !== 'down')) return;
   state.exited = true;
-  const tasks: (HeldTasks & { blamed: boolean; reason: string })[] = [];
-  for (const hand of [...state.hands.values()]) {
-    const indexes = Array.from(hand.place.keys()).filter((index) => hand.place[index] !== NOWHERE);
-    for (const index of indexes) letGo(state, hand, index);
-    tasks.push({
-      chunk: hand.chunk,
-      epoch: hand.epoch,
-      indexes,
-      blamed: false,
-      reason: 'its executor stopped',
-    });
-  }
-  if (state.linked) {
-    flush(state, state.ticked_ms, out);
-    if (tasks.length > 0) out.push({ kind: 'send', message: { kind: 'tasks.returned', tasks }, parts: [] });
-    out.push({ kind: 'send', message: { kind: 'executor.bye' }, parts: [] });
-  }
+  if (state.linked) flush(state, state.ticked_ms, out);
+  returnTasks(state, () => true, 'its executor stopped', out);
+  out.push({ kind: 'send', message: { kind: 'executor.bye' }, parts: [] });
   out.push({ kind: 'exit', code: 0, reason: state.stopping ?? 'stopped' });
 }

@@ -13,7 +13,8 @@ const PROBE_BYTES = 2 * 1024 * 1024;
 type Out = ExecutorInstruction[];
 
 /** Opens the conversation on a new connection. */
-export function sendHello(state: ExecutorState, out: Out): void {
+export function sendHello(state: ExecutorState, now: number, out: Out): void {
+  state.hello_ms = now;
   const slots = state.workers.length;
   const message = { kind: 'executor.hello', ...state.facts, slots, held: heldTasks(state) } as const;
   out.push({ kind: 'send', message, parts: [] });
@@ -29,6 +30,8 @@ export function onWelcome(state: ExecutorState, heartbeat_ms: number, now: numbe
   state.slabs = [...state.unconfirmed, ...state.slabs];
   state.unconfirmed = [];
   state.unconfirmed_bytes = 0;
+  // What runs is announced again: the manager may be another one.
+  for (const worker of state.workers) worker.announced = '';
 }
 
 export function sendHeartbeat(state: ExecutorState, now: number, out: Out): void {

@@ -4,10 +4,11 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { assertNever, messageOf } from '../../errors.ts';
 import type { Clock } from '../../clock.ts';
 import type { Logger } from '../../log.ts';
-import { decodeMessage, encodeMessage, splitBlob } from '../../protocol/codec.ts';
+import { decodeMessage, encodeMessage } from '../../protocol/codec.ts';
 import type { ManagerToExecutor } from '../../protocol/messages.ts';
 import type { KeyPair, Line, LineOptions } from '../../transport/link.ts';
 import { makeHoldingSender, type HoldingSender } from '../holding-sender.ts';
+import { partsOf } from '../message-parts.ts';
 import { functionFrame, taskFrame, type WorkerFrame } from './frames.ts';
 import { step } from './machine.ts';
 import {
@@ -79,11 +80,12 @@ class ExecutorShell {
       serverKey: options.manager.server_key,
       events: {
         onMessage: (frames) => this.#onMessage(frames),
-        onConnect: () => this.handle({ kind: 'connected' }),
-        onDisconnect: () => {
+        onConnect: () => {
+          // Words of an earlier conversation must not open this one.
           this.#sender.clear();
-          this.handle({ kind: 'disconnected' });
+          this.handle({ kind: 'connected' });
         },
+        onDisconnect: () => this.handle({ kind: 'disconnected' }),
         onRefused: (why) => options.log.error({ why }, 'the manager refuses this executor'),
       },
     });
@@ -112,7 +114,9 @@ class ExecutorShell {
   #perform(instruction: ExecutorInstruction): void {
     switch (instruction.kind) {
       case 'send':
-        return this.#sender.send(encodeMessage(instruction.message, instruction.parts));
+        // Without a connection there is nobody to hear it; the next hello says how things are.
+        if (this.#state.connected) this.#sender.send(encodeMessage(instruction.message, instruction.parts));
+        return;
       case 'spawn':
         return this.#spawn(instruction.slot);
       case 'function':
@@ -131,6 +135,8 @@ class ExecutorShell {
           this.handle({ kind: 'watched', slot: instruction.slot, running: worker.look() });
         return;
       }
+      case 'halt':
+        return this.#workers.get(instruction.slot)?.halt(instruction.halted);
       case 'log':
         return this.#options.log.warn(instruction.text);
       case 'exit':
@@ -217,11 +223,4 @@ class ExecutorShell {
     rmSync(this.#options.dir, { recursive: true, force: true });
     this.#finish({ code, reason });
   }
-}
-
-/** The blob of a message, cut into the parts its header lists. */
-function partsOf(message: ManagerToExecutor, blob: Buffer): Buffer[] {
-  if (message.kind === 'tasks.run') return splitBlob(blob, message.batches).map(([, part]) => part);
-  if (message.kind === 'functions') return splitBlob(blob, message.functions).map(([, part]) => part);
-  return [];
 }

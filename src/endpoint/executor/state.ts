@@ -65,6 +65,8 @@ export interface Frame {
   front_ms: number;
   /** Was the code sent right before it? */
   readonly with_code: boolean;
+  /** Was its function known to be quick when it was sent? */
+  readonly quick: boolean;
 }
 
 export interface RunningTask {
@@ -75,12 +77,24 @@ export interface RunningTask {
   readonly started_s: number;
 }
 
+/** What a worker says of itself; `halts`: it heeds the halt byte of its state file. */
+export interface HelloFacts extends WorkerFacts {
+  readonly halts?: boolean;
+}
+
 /** Why this executor itself is ending a worker. */
 export interface Kill {
   readonly why: 'timeout' | 'cancel' | 'stop' | 'broken';
   readonly task: RunningTask | null;
   readonly sigkill_ms: number;
   sent_sigkill: boolean;
+}
+
+/** A worker was told to begin nothing after the task it runs, so that what waits behind it can be taken back. */
+export interface Halt {
+  /** What it ran when last seen; once it is seen at the same task again, the rest is ours. */
+  task: RunningTask;
+  since_ms: number;
 }
 
 export interface Worker {
@@ -92,9 +106,13 @@ export interface Worker {
   failures: number;
   key: string;
   facts: WorkerFacts | null;
+  halts: boolean;
   readonly frames: Frame[];
   readonly known: Set<string>;
   kill: Kill | null;
+  halt: Halt | null;
+  /** Is it at a task that has run for longer than a moment? */
+  long: boolean;
   /** The task last announced as started. */
   announced: string;
 }
@@ -132,8 +150,10 @@ export interface ExecutorState {
   /** Has any worker ever said hello? */
   proven: boolean;
   code_bytes: number;
+  connected: boolean;
   /** Welcomed on the present connection? */
   linked: boolean;
+  hello_ms: number;
   heard_ms: number;
   ticked_ms: number;
   beat_ms: number;
@@ -153,7 +173,7 @@ export type ExecutorEvent =
   | { readonly kind: 'connected' }
   | { readonly kind: 'disconnected' }
   | { readonly kind: 'message'; readonly message: ManagerToExecutor; readonly parts: readonly Buffer[] }
-  | { readonly kind: 'worker.ready'; readonly slot: number; readonly facts: WorkerFacts }
+  | { readonly kind: 'worker.ready'; readonly slot: number; readonly facts: HelloFacts }
   | {
       readonly kind: 'worker.results';
       readonly slot: number;
@@ -194,6 +214,8 @@ export type ExecutorInstruction =
     }
   | { readonly kind: 'kill'; readonly slot: number; readonly signal: 'SIGTERM' | 'SIGKILL' }
   | { readonly kind: 'look'; readonly slot: number }
+  /** Tell a worker to begin no further task, or that it may again. */
+  | { readonly kind: 'halt'; readonly slot: number; readonly halted: boolean }
   | { readonly kind: 'log'; readonly text: string }
   | { readonly kind: 'exit'; readonly code: number; readonly reason: string };
 
@@ -222,14 +244,19 @@ export function makeExecutorState(options: ExecutorOptions, now: number): Execut
       failures: 0,
       key: '',
       facts: null,
+      halts: false,
       frames: [],
       known: new Set<string>(),
       kill: null,
+      halt: null,
+      long: false,
       announced: '',
     })),
     proven: false,
     code_bytes: 0,
+    connected: false,
     linked: false,
+    hello_ms: now,
     heard_ms: now,
     ticked_ms: now,
     beat_ms: now,

@@ -19,7 +19,10 @@ export function validate(state: ExecutorState): void {
       const frame = worker?.frames.find((candidate) => {
         return candidate.hand === hand && candidate.entries.some((entry) => entry.index === index);
       });
-      must(frame !== undefined, `task ${index} of ${hand.chunk} is with worker ${place - AT_WORKER}, which has no frame of it`);
+      must(
+        frame !== undefined,
+        `task ${index} of ${hand.chunk} is with worker ${place - AT_WORKER}, which has no frame of it`,
+      );
     }
     must(left === hand.left && left > 0, `chunk ${hand.chunk} counts ${hand.left} tasks of ${left}`);
   }
@@ -34,7 +37,10 @@ export function validate(state: ExecutorState): void {
   must(queued === counted, `${counted} queued tasks are counted of ${queued}`);
   must(frames === framesCounted, `${framesCounted} frames are counted of ${frames}`);
   for (const worker of state.workers) {
-    must(worker.phase !== 'down' || worker.frames.length === 0, `worker ${worker.slot} is down and has frames`);
+    must(
+      worker.phase !== 'down' || worker.frames.length === 0,
+      `worker ${worker.slot} is down and has frames`,
+    );
     must(worker.frames.length <= 2, `worker ${worker.slot} has ${worker.frames.length} frames`);
   }
   const slabBytes = state.slabs.reduce((sum, finished) => sum + finished.part.bytes, 0);

@@ -1,7 +1,7 @@
 // One Python worker as a child process: its pipe, its state file, its end. It leads a process group of its own,
 // so that whatever a task started ends with it.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../errors.ts';
 import { uuidFromBytes } from '../../ids.ts';
@@ -11,8 +11,10 @@ import { nameProcess, signalGroup } from '../processes.ts';
 import { FrameReader, type WorkerFrame } from './frames.ts';
 import type { RunningTask } from './state.ts';
 
-/** chunk (16) | u8 index | u8 running | u16 attempt | f64 started, seconds since 1970 | 4 unused. */
+/** chunk (16) | u8 index | u8 running | u16 attempt | f64 started, seconds since 1970 | u8 halt | 3 unused. All but
+ *  `halt` is the worker's to write; while `halt` is 1 it begins no task and answers batches unfinished. */
 const STATE_BYTES = 32;
+const HALT_AT = 28;
 const LAST_WORDS_BYTES = 2_000;
 /** Output that arrives after the process ended, before it is given up: another process may hold the pipe. */
 const DRAIN_MS = 1_000;
@@ -52,6 +54,12 @@ export function workerNote(dir: string, slot: number): string {
   return join(dir, `worker-${slot}.json`);
 }
 
+/** What functions may see of our environment: not where the service keeps its secrets. */
+export function workerEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const secret = /^(PILOTWAVE_.*|DATABASE_URL|REDIS_URL|PGPASSWORD)$/;
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !secret.test(name)));
+}
+
 export class WorkerProcess {
   readonly #options: WorkerProcessOptions;
   readonly #child: ChildProcess;
@@ -66,9 +74,13 @@ export class WorkerProcess {
     this.#options = options;
     this.#stateFile = join(options.dir, `worker-${options.slot}.state`);
     writeFileSync(this.#stateFile, Buffer.alloc(STATE_BYTES));
-    this.#stateFd = openSync(this.#stateFile, 'r');
+    this.#stateFd = openSync(this.#stateFile, 'r+');
     const argv = [WORKER_DIR, '--cwd', options.cwd, '--state', this.#stateFile];
-    this.#child = spawn(options.python, argv, { detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#child = spawn(options.python, argv, {
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: workerEnvironment(process.env),
+    });
     this.#listen();
     const name = this.#child.pid === undefined ? null : nameProcess(this.#child.pid);
     if (name !== null) writeFileSync(workerNote(options.dir, options.slot), JSON.stringify(name));
@@ -86,6 +98,11 @@ export class WorkerProcess {
   /** Signals the worker and everything it started. */
   signal(signal: NodeJS.Signals): void {
     if (this.#child.pid !== undefined && !this.#ended) signalGroup(this.#child.pid, signal);
+  }
+
+  /** Tells it to begin no further task, or that it may again. */
+  halt(halted: boolean): void {
+    if (this.#stateFd !== null) writeSync(this.#stateFd, Buffer.from([halted ? 1 : 0]), 0, 1, HALT_AT);
   }
 
   /** What it runs right now. */

@@ -1,14 +1,25 @@
 // What becomes of tasks when their worker speaks, falls silent or dies. Pure.
 import { encodeSlab, scanSlab, systemResult } from '../../protocol/slab.ts';
-import type { HeldTasks, StartedTask, WorkerFacts } from '../../protocol/messages.ts';
+import type { HeldTasks, StartedTask } from '../../protocol/messages.ts';
 import { observe } from '../run-time.ts';
 import { AT_WORKER, enqueue, letGo, QUEUED } from './state.ts';
-import type { ExecutorInstruction, ExecutorState, Frame, Hand, Kill, RunningTask, Worker } from './state.ts';
+import type {
+  ExecutorInstruction,
+  ExecutorState,
+  Frame,
+  Hand,
+  HelloFacts,
+  Kill,
+  RunningTask,
+  Worker,
+} from './state.ts';
 
 /** Time a worker's processes get between SIGTERM and SIGKILL. */
 const GRACE_MS = 2_000;
 /** Tasks running longer than this are announced. */
 const ANNOUNCE_MS = 250;
+/** A worker seen at the same task this long after it was told to halt has read that it must. */
+const HALT_MS = 50;
 /** Time a worker gets to say hello; a first import over a network file system can be slow. */
 const START_LIMIT_MS = 60_000;
 /** Starts that may fail before this executor gives up, when no worker has ever started. */
@@ -19,8 +30,10 @@ const RESTART_MAX_MS = 30_000;
 type Out = ExecutorInstruction[];
 type Returned = HeldTasks & { readonly blamed: boolean; readonly reason: string };
 
-export function onWorkerReady(worker: Worker, facts: WorkerFacts, state: ExecutorState, now: number): void {
+export function onWorkerReady(worker: Worker, hello: HelloFacts, state: ExecutorState, now: number): void {
   if (worker.phase !== 'starting') return;
+  const { halts = false, ...facts } = hello;
+  worker.halts = halts;
   worker.phase = 'ready';
   worker.since_ms = now;
   worker.failures = 0;
@@ -49,9 +62,11 @@ export function onWorkerResults(
   const { hand, fn } = frame;
   const mine = scanned.indexes.filter((index) => hand.place[index] === AT_WORKER + worker.slot);
   observe(fn.time, scanned.indexes.length, scanned.duration_s);
+  worker.long = false;
   for (const index of mine) letGo(state, hand, index);
   if (mine.length > 0) addSlab(state, hand, worker, mine, slab);
   if (!last) return null;
+  if (worker.halt !== null) takeBack(state, worker, frame, null);
   if (openIndexes(frame, worker).length > 0) return 'it ended a batch without all of its results';
   worker.frames.shift();
   fn.frames--;
@@ -65,15 +80,47 @@ export function onWorkerUnknown(state: ExecutorState, worker: Worker, functionId
   const frame = worker.frames[0];
   if (frame === undefined || frame.fn.id !== functionId) return 'it refused a batch it was not given';
   if (frame.with_code) return 'it did not take the code of a function';
-  const open = new Set(openIndexes(frame, worker));
-  const entries = frame.entries.filter((entry) => open.has(entry.index));
-  for (const index of open) frame.hand.place[index] = QUEUED;
-  if (entries.length > 0)
-    enqueue(state, frame.fn, { hand: frame.hand, entries, at: 0, batch: null }, 'front');
+  takeBack(state, worker, frame, null);
   frame.fn.frames--;
   worker.frames.shift();
   worker.known.delete(functionId);
   return null;
+}
+
+/** Queues again what a worker has not begun of a frame; `running` stays with it. */
+function takeBack(state: ExecutorState, worker: Worker, frame: Frame, running: RunningTask | null): void {
+  const open = new Set(openIndexes(frame, worker).filter((index) => !isTask(running, frame, index)));
+  if (open.size === 0) return;
+  for (const index of open) frame.hand.place[index] = QUEUED;
+  const entries = frame.entries.filter((entry) => open.has(entry.index));
+  enqueue(state, frame.fn, { hand: frame.hand, entries, at: 0, batch: null }, 'front');
+}
+
+/** A task turned out slow: what waits behind it goes to other workers, as soon as this one surely leaves it alone. */
+function freeWaiting(
+  state: ExecutorState,
+  worker: Worker,
+  running: RunningTask,
+  now: number,
+  out: Out,
+): void {
+  const waiting = worker.frames.some((frame) => {
+    return openIndexes(frame, worker).some((index) => !isTask(running, frame, index));
+  });
+  if (!waiting || !worker.halts) return;
+  const { halt } = worker;
+  const same = halt !== null && sameRun(halt.task, running);
+  if (halt !== null && same && now - halt.since_ms >= HALT_MS) {
+    for (const frame of [...worker.frames].reverse()) takeBack(state, worker, frame, running);
+    return;
+  }
+  if (same) return;
+  worker.halt = { task: running, since_ms: now };
+  if (halt === null) out.push({ kind: 'halt', slot: worker.slot, halted: true });
+}
+
+function sameRun(one: RunningTask, other: RunningTask): boolean {
+  return one.chunk === other.chunk && one.index === other.index && one.started_s === other.started_s;
 }
 
 /** Ends a worker's process group: politely now, by force after a moment. */
@@ -149,6 +196,8 @@ function scheduleRestart(
   worker.frames.length = 0;
   worker.known.clear();
   worker.kill = null;
+  worker.halt = null;
+  worker.long = false;
   worker.facts = null;
   worker.announced = '';
   const pause_ms = worker.failures === 0 ? 0 : Math.min(RESTART_MAX_MS, RESTART_MS * 2 ** worker.failures);
@@ -160,7 +209,13 @@ function scheduleRestart(
 }
 
 /** The answer to a look at a worker: announces long tasks, ends cancelled ones and those over their time. */
-export function onWatched(worker: Worker, running: RunningTask | null, now: number, out: Out): void {
+export function onWatched(
+  state: ExecutorState,
+  worker: Worker,
+  running: RunningTask | null,
+  now: number,
+  out: Out,
+): void {
   if (running === null || worker.kill !== null || worker.phase !== 'ready') return;
   const frame = worker.frames.find((candidate) => isTask(running, candidate, running.index));
   if (frame === undefined) return;
@@ -172,8 +227,11 @@ export function onWatched(worker: Worker, running: RunningTask | null, now: numb
   const { timeout_s } = frame.hand.options;
   if (timeout_s !== undefined && ran_ms > timeout_s * 1000)
     return endWorker(worker, 'timeout', running, now, out);
+  if (ran_ms < ANNOUNCE_MS) return;
+  worker.long = true;
+  freeWaiting(state, worker, running, now, out);
   const name = `${running.chunk} ${running.index} ${running.attempt}`;
-  if (ran_ms < ANNOUNCE_MS || worker.announced === name) return;
+  if (worker.announced === name) return;
   worker.announced = name;
   const task: StartedTask = { ...running, worker: worker.key };
   out.push({ kind: 'send', message: { kind: 'tasks.started', tasks: [task] }, parts: [] });

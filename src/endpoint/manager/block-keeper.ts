@@ -50,6 +50,8 @@ export class BlockKeeper {
   readonly #records = new Map<string, Record>();
   /** Blocks whose end is noticed without asking. */
   readonly #watched = new Set<string>();
+  readonly #submissions = new Set<Promise<void>>();
+  #ending = false;
   readonly #file: string;
   readonly #polling: NodeJS.Timeout;
   #looking: Promise<void> | null = null;
@@ -78,7 +80,16 @@ export class BlockKeeper {
     return [...this.#records.keys()];
   }
 
+  /** Submits a block; its fate is reported. */
   async submit(block_id: string): Promise<void> {
+    if (this.#ending) return;
+    const submission = this.#submit(block_id);
+    this.#submissions.add(submission);
+    await submission;
+    this.#submissions.delete(submission);
+  }
+
+  async #submit(block_id: string): Promise<void> {
     const { scheduler, log, worker_init } = this.#options;
     try {
       this.#forgetOldFolders();
@@ -112,13 +123,21 @@ export class BlockKeeper {
     const block = await startForeground(command);
     this.#watched.add(block_id);
     void block.ended.then((how) => this.#ended(block_id, how));
+    // A block that is over before its process could be named is reported by its end.
+    if (block.output.stdout === '') return 'none';
     const native_id = scheduler.parseSubmit(block.output);
     this.#remember({ block_id, native_id });
     return native_id;
   }
 
-  /** Asks a block to end. Its end is reported like any other. */
-  async cancel(block_id: string, force = false): Promise<void> {
+  /** Asks a block to end, and ends it when it does not. Its end is reported like any other. */
+  async cancel(block_id: string): Promise<void> {
+    await this.#cancel(block_id, false);
+    const forcing = setTimeout(() => void this.#cancel(block_id, true), GRACE_MS);
+    forcing.unref();
+  }
+
+  async #cancel(block_id: string, force: boolean): Promise<void> {
     const record = this.#records.get(block_id);
     if (record === undefined) return;
     const { code, stderr } = await runCommand(
@@ -129,8 +148,10 @@ export class BlockKeeper {
 
   /** Ends all blocks: politely, then by force. Resolves when none is left, or after the grace twice over. */
   async endAll(): Promise<void> {
+    this.#ending = true;
+    await Promise.all(this.#submissions);
     for (const force of [false, true]) {
-      await Promise.all([...this.#records.keys()].map((block_id) => this.cancel(block_id, force)));
+      await Promise.all([...this.#records.keys()].map((block_id) => this.#cancel(block_id, force)));
       const deadline = Date.now() + GRACE_MS;
       while (this.#records.size > 0 && Date.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, POLL_MS));

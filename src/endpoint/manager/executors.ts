@@ -4,11 +4,12 @@ import type { PeerId } from '../../transport/link.ts';
 import { blockFailed } from './scaling.ts';
 import { markRoomy } from './state.ts';
 import type { Block, Executor, ManagerInstruction, ManagerState } from './state.ts';
-import { adopt, comeBack, takeSlab, type ComeBack } from './tasks.ts';
+import { adopt, comeBack, noteStarted, takeSlab, type ComeBack } from './tasks.ts';
 import { flushResults } from './service-link.ts';
 
 /** Heartbeats that may be missed. */
 const MISSED_HEARTBEATS = 3;
+const MAX_LOST_PEERS = 1_000;
 
 type Out = ManagerInstruction[];
 type Of<K extends ExecutorToManager['kind']> = Extract<ExecutorToManager, { readonly kind: K }>;
@@ -24,9 +25,10 @@ export function onExecutorMessage(
   if (message.kind === 'executor.hello') return onHello(state, peer, message, now, out);
   const executor = state.byPeer.get(peer);
   if (executor === undefined) {
-    // It was given up: its tasks run elsewhere, and it must not go on with them.
-    if (message.kind !== 'executor.bye')
+    // It was given up: its tasks run elsewhere, and it must not go on with them. Others will say hello.
+    if (state.lostPeers.has(peer)) {
       out.push({ kind: 'to_executor', peer, message: { kind: 'executor.stop' }, parts: [] });
+    }
     return;
   }
   executor.heard_ms = now;
@@ -102,6 +104,7 @@ function addExecutor(state: ManagerState, hello: Of<'executor.hello'>, now: numb
     chunks: new Map(),
     tasks: 0,
     bytes: 0,
+    long: 0,
     idle_since_ms: now,
     stopping: false,
     roomy: false,
@@ -182,8 +185,7 @@ function onStarted(state: ManagerState, executor: Executor, tasks: readonly Star
   for (const task of tasks) {
     const held = state.chunks.get(task.chunk);
     if (held === undefined || held.place[task.index] !== executor.number) continue;
-    held.started ??= new Map();
-    held.started.set(task.index, task);
+    noteStarted(executor, held, task);
     news.push(task);
   }
   if (news.length > 0 && state.link.phase === 'up') {
@@ -242,11 +244,20 @@ export function loseExecutor(
 ): void {
   executor.stopping = true;
   returnAll(state, executor, () => true, why, now, out);
-  if (executor.peer !== null) state.byPeer.delete(executor.peer);
+  if (executor.peer !== null) {
+    state.byPeer.delete(executor.peer);
+    rememberLost(state, executor.peer);
+  }
   state.executors.delete(executor.id);
   state.byNumber.delete(executor.number);
   const place = state.roomy.indexOf(executor);
   if (place >= 0) state.roomy.splice(place, 1);
+}
+
+function rememberLost(state: ManagerState, peer: PeerId): void {
+  state.lostPeers.add(peer);
+  const oldest = state.lostPeers.values().next();
+  if (state.lostPeers.size > MAX_LOST_PEERS && oldest.done !== true) state.lostPeers.delete(oldest.value);
 }
 
 /** Gives up executors that have been silent for too long, and their blocks when nobody else is in them. */

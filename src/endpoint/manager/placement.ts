@@ -12,14 +12,22 @@ const SAMPLE = 8;
 /** What placement needs to know of an executor. */
 export interface Seat {
   readonly slots: number;
-  /** Tasks it has, by function. */
+  /** Workers that are at a long task: nothing is sent to wait behind them. */
+  readonly long: number;
+  /** Its other tasks, by function. */
   readonly load: ReadonlyMap<string, number>;
 }
 
-/** Batches an executor has, all functions together. */
-export function batchesAt(seat: Seat, timeOf: (functionId: string) => RunTime): number {
+/**
+ * Batches an executor has of functions that queue no deeper than `depth`. Those of quicker functions do not count:
+ * they are gone in a moment, and a backlog of them must not shut slower functions out.
+ */
+export function batchesAt(seat: Seat, depth: number, timeOf: (functionId: string) => RunTime): number {
   let batches = 0;
-  for (const [functionId, tasks] of seat.load) batches += tasks / batchSize(timeOf(functionId), BATCH_TASKS);
+  for (const [functionId, tasks] of seat.load) {
+    const time = timeOf(functionId);
+    if (prefetch(time) <= depth) batches += tasks / batchSize(time, BATCH_TASKS);
+  }
   return batches;
 }
 
@@ -31,8 +39,9 @@ export interface Room {
 }
 
 /**
- * Room for tasks of one function, of which `waiting` wait. At most one batch per worker at a time, so that executors take turns. While
- * an executor still has work for every worker, it is only given a worthwhile number: cutting chunks costs.
+ * Room for tasks of one function, of which `waiting` wait. At most one batch per worker at a time, so that
+ * executors take turns. While an executor still has work for every worker, it is only given a worthwhile number:
+ * cutting chunks costs.
  */
 export function roomFor(
   seat: Seat,
@@ -40,13 +49,15 @@ export function roomFor(
   waiting: number,
   timeOf: (functionId: string) => RunTime,
 ): Room {
+  const slots = Math.max(0, seat.slots - seat.long);
+  const depth = prefetch(time);
   const batch = batchSize(time, BATCH_TASKS);
-  const batches = batchesAt(seat, timeOf);
-  const limit = seat.slots * (1 + prefetch(time));
+  const batches = batchesAt(seat, depth, timeOf);
+  const limit = slots * (1 + depth);
   const free = Math.floor((limit - batches) * batch + 1e-6);
-  const tasks = Math.max(0, Math.min(free, seat.slots * batch, waiting));
+  const tasks = Math.max(0, Math.min(free, slots * batch, waiting));
   const worthwhile = Math.min(waiting, BATCH_TASKS, Math.ceil((limit * batch) / 4));
-  const busy = batches / seat.slots;
+  const busy = slots === 0 ? Number.POSITIVE_INFINITY : batches / slots;
   return { tasks: busy >= 1 && tasks < worthwhile ? 0 : tasks, busy };
 }
 

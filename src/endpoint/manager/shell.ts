@@ -3,21 +3,22 @@
 import { mkdirSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
-import type { Chance, Clock } from '../../clock.ts';
 import { assertNever, messageOf } from '../../errors.ts';
-import type { Logger } from '../../log.ts';
-import { EXECUTOR_PROGRAM, VERSION } from '../../paths.ts';
-import { decodeMessage, encodeMessage, splitBlob } from '../../protocol/codec.ts';
+import { VERSION } from '../../paths.ts';
+import { decodeMessage, encodeMessage } from '../../protocol/codec.ts';
 import type { EndpointStatus, ExecutorToManager, ServiceToManager } from '../../protocol/messages.ts';
-import type { Hub, KeyPair, Line, PeerId } from '../../transport/link.ts';
+import type { Hub, Line, PeerId } from '../../transport/link.ts';
 import { makeKeys, openHub, openLine } from '../../transport/zmq.ts';
 import { makeHoldingSender, type HoldingSender } from '../holding-sender.ts';
-import { schedulers, type SchedulerName } from '../schedulers/index.ts';
+import { partsOf } from '../message-parts.ts';
+import { schedulers } from '../schedulers/index.ts';
 import { BlockKeeper } from './block-keeper.ts';
+import { executorCommand } from './executor-command.ts';
 import { executorKeyFile, loadIdentity, saveIdentity, type AgentIdentity } from './identity.ts';
 import { takeLock, type Lock } from './lock.ts';
 import { step } from './machine.ts';
 import { ResultSpool } from './result-spool.ts';
+import type { ManagerHandle, ManagerRunOptions } from './options.ts';
 import { makeManagerState, type ManagerEvent, type ManagerInstruction, type ManagerState } from './state.ts';
 import { endpointStatus } from './status.ts';
 import { Upstream } from './upstream.ts';
@@ -32,64 +33,25 @@ const GATHER_MS = 3_000;
 const IDLE_BLOCK_MS = 60_000;
 const DEFAULT_SILENCE_S = 60;
 
-export interface ManagerRunOptions {
-  /** The endpoint's folder; everything a manager keeps is in it. */
-  readonly dir: string;
-  readonly endpoint_id: string;
-  readonly link: {
-    readonly address: string;
-    readonly server_key: string;
-    readonly keys: KeyPair;
-    readonly secret: string;
-  };
-  /** Python workers of each executor; default: one per core. */
-  readonly workers_per_node?: number;
-  /** Python to run workers with. */
-  readonly python: string;
-  readonly scheduler?: SchedulerName;
-  /** Blocks to keep running, and to run at most; 1 and 1 by default. */
-  readonly min_blocks?: number;
-  readonly max_blocks?: number;
-  /** Lines of shell run before an executor. */
-  readonly worker_init?: string;
-  /** Address that executors dial; loopback by default, since blocks are local. */
-  readonly bind?: string;
-  /** Folder where tasks start; `tasks` in the endpoint's folder by default. */
-  readonly task_dir?: string;
-  readonly executor_heartbeat_ms?: number;
-  /** Seconds of the manager's silence after which an executor ends itself. */
-  readonly executor_silence_s?: number;
-  readonly log: Logger;
-  readonly chance: Chance;
-  readonly clock: Clock;
-  /** Told when the status changes, and at each heartbeat. */
-  readonly onStatus?: (status: EndpointStatus) => void;
-}
-
-export interface ManagerHandle {
-  /** Ends blocks and workers, says bye. Resolves when nothing is left running; at most about ten seconds. */
-  stop(why?: string): Promise<void>;
-  /** Resolves when the manager is over: code 0 after `stop`, 78 when the service will never take this endpoint. */
-  readonly finished: Promise<{ readonly code: number; readonly reason: string }>;
-  readonly status: () => EndpointStatus;
-}
-
 /** Starts the manager of an endpoint in this process. Throws the Fault `endpoint_locked` when another one runs. */
 export async function runManager(options: ManagerRunOptions): Promise<ManagerHandle> {
   mkdirSync(options.dir, { recursive: true, mode: 0o700 });
   const lock = takeLock(options.dir, () => options.clock.now());
-  const shell = new ManagerShell(options, lock);
+  let shell: ManagerShell | null = null;
   try {
-    await shell.start();
+    const started = new ManagerShell(options, lock);
+    shell = started;
+    await started.start();
+    return {
+      stop: (why = 'it was asked to') => started.stop(0, why),
+      finished: started.finished,
+      status: () => started.status(),
+    };
   } catch (error) {
+    await shell?.abandon();
     lock.release();
     throw error;
   }
-  return {
-    stop: (why = 'it was asked to') => shell.stop(0, why),
-    finished: shell.finished,
-    status: () => shell.status(),
-  };
 }
 
 class ManagerShell {
@@ -171,6 +133,13 @@ class ManagerShell {
 
   status(): EndpointStatus {
     return endpointStatus(this.#state, this.#options.clock.now());
+  }
+
+  /** Lets go of everything after a start that failed. */
+  async abandon(): Promise<void> {
+    this.#blocks.close();
+    await this.#hub?.close();
+    this.#spool.close();
   }
 
   /** Stops once, however often it is called. */
@@ -367,25 +336,19 @@ class ManagerShell {
     return hub;
   }
 
-  #executorCommand(blockId: string): readonly [string, ...string[]] {
+  #executorCommand(block_id: string): readonly [string, ...string[]] {
     const { dir, python, workers_per_node, executor_silence_s, task_dir } = this.#options;
-    const args: Readonly<Record<string, string>> = {
+    return executorCommand({
       manager: this.#identity.address ?? '',
-      'server-key': this.#identity.keys.publicKey,
-      'key-file': executorKeyFile(dir),
-      'block-id': blockId,
-      slots: String(workers_per_node ?? availableParallelism()),
+      server_key: this.#identity.keys.publicKey,
+      key_file: executorKeyFile(dir),
+      block_id,
+      slots: workers_per_node ?? availableParallelism(),
       python,
-      dir: this.#blocks.blockDir(blockId),
+      dir: this.#blocks.blockDir(block_id),
       cwd: task_dir ?? join(dir, 'tasks'),
-      'silence-s': String(executor_silence_s ?? DEFAULT_SILENCE_S),
-    };
-    // `--name=value`: a CURVE key may begin with a dash.
-    return [
-      process.execPath,
-      EXECUTOR_PROGRAM,
-      ...Object.entries(args).map(([name, value]) => `--${name}=${value}`),
-    ];
+      silence_s: executor_silence_s ?? DEFAULT_SILENCE_S,
+    });
   }
 
   #tellStatus(): void {
@@ -396,19 +359,5 @@ class ManagerShell {
     if (key === this.#told) return;
     this.#told = key;
     onStatus(status);
-  }
-}
-
-/** The blob of a message, cut into the parts its header lists. */
-function partsOf(message: ServiceToManager | ExecutorToManager, blob: Buffer): Buffer[] {
-  switch (message.kind) {
-    case 'tasks.submit':
-      return splitBlob(blob, message.batches).map(([, part]) => part);
-    case 'tasks.results':
-      return splitBlob(blob, message.slabs).map(([, part]) => part);
-    case 'functions':
-      return splitBlob(blob, message.functions).map(([, part]) => part);
-    default:
-      return [];
   }
 }

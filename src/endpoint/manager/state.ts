@@ -75,12 +75,14 @@ export interface Executor {
   heard_ms: number;
   /** Functions whose code it was sent. */
   readonly known: Set<string>;
-  /** Tasks it has, by function; those of unknown functions under ''. */
+  /** Tasks it has and has not announced as long, by function; those of unknown functions under ''. */
   readonly load: Map<string, number>;
   /** Tasks it has, by chunk. */
   readonly chunks: Map<string, number>;
   tasks: number;
   bytes: number;
+  /** Tasks it announced as long: each keeps a worker for itself. */
+  long: number;
   idle_since_ms: number | null;
   stopping: boolean;
   /** Is it in the list of those that may have room? */
@@ -149,6 +151,8 @@ export interface ManagerState {
   readonly executors: Map<string, Executor>;
   readonly byPeer: Map<PeerId, Executor>;
   readonly byNumber: Map<number, Executor>;
+  /** Connections of executors that were given up. */
+  readonly lostPeers: Set<PeerId>;
   /** Executors that may have room. */
   readonly roomy: Executor[];
   /** Were executors taken off that list for want of room? */
@@ -258,6 +262,7 @@ export function makeManagerState(options: ManagerOptions, now: number): ManagerS
     executors: new Map(),
     byPeer: new Map(),
     byNumber: new Map(),
+    lostPeers: new Set(),
     roomy: [],
     roomyShut: false,
     nextNumber: FIRST_EXECUTOR,

@@ -25,7 +25,7 @@ function waitingReason(state: ManagerState, workers: number, now: number): strin
   if (workers === 0 && breaker.reason !== null) {
     const wait_s = Math.max(0, Math.ceil((breaker.not_before_ms - now) / 1000));
     const next = wait_s > 0 ? `; next try in ${wait_s} s` : '; it is tried again';
-    return `workers cannot be started: ${breaker.reason}${next}`;
+    return `there are no workers: ${breaker.reason}${next}`;
   }
   if (state.queued === 0) return null;
   if (workers === 0) return 'workers are being started';

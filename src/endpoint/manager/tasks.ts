@@ -2,7 +2,7 @@
 // chunk is in one place at a time, and only here does it change. Pure.
 import { decodeBatch, type BatchEntry } from '../../protocol/batch.ts';
 import { decodeSlab, encodeSlab, scanSlab, systemResult } from '../../protocol/slab.ts';
-import type { BatchPart, SlabPart, TaskRefs, WorkerFacts } from '../../protocol/messages.ts';
+import type { BatchPart, SlabPart, StartedTask, TaskRefs, WorkerFacts } from '../../protocol/messages.ts';
 import { observe } from '../run-time.ts';
 import {
   FIRST_EXECUTOR,
@@ -73,12 +73,23 @@ function learnFunction(state: ManagerState, held: Held, part: BatchPart): void {
   held.fn = functionHere(state, part.function_id);
   held.options = part.options;
   held.fn.open += held.open;
-  for (const place of held.place) {
+  held.place.forEach((place, index) => {
     const executor = state.byNumber.get(place);
-    if (executor === undefined) continue;
+    if (executor === undefined || held.started?.has(index) === true) return;
     changeLoad(executor, '', -1);
     changeLoad(executor, part.function_id, 1);
-  }
+  });
+}
+
+/** An executor's task has run for longer than a moment. False when that is no news. */
+export function noteStarted(executor: Executor, held: Held, task: StartedTask): boolean {
+  held.started ??= new Map();
+  const news = !held.started.has(task.index);
+  held.started.set(task.index, task);
+  if (!news) return false;
+  executor.long++;
+  changeLoad(executor, held.fn?.id ?? '', -1);
+  return true;
 }
 
 function open(state: ManagerState, held: Held): void {
@@ -141,7 +152,6 @@ function detach(state: ManagerState, held: Held, index: number): void {
   } else if (place >= FIRST_EXECUTOR) {
     const executor = state.byNumber.get(place);
     if (executor !== undefined) detachFrom(state, executor, held, index);
-    held.started?.delete(index);
   }
   held.place[index] = NOWHERE;
 }
@@ -149,7 +159,8 @@ function detach(state: ManagerState, held: Held, index: number): void {
 function detachFrom(state: ManagerState, executor: Executor, held: Held, index: number): void {
   executor.tasks--;
   executor.bytes -= held.entries[index]?.payload.byteLength ?? 0;
-  changeLoad(executor, held.fn?.id ?? '', -1);
+  if (held.started?.delete(index) === true) executor.long--;
+  else changeLoad(executor, held.fn?.id ?? '', -1);
   const left = (executor.chunks.get(held.chunk) ?? 0) - 1;
   if (left <= 0) executor.chunks.delete(held.chunk);
   else executor.chunks.set(held.chunk, left);

@@ -83,8 +83,15 @@ function checkExecutors(state: ManagerState, withExecutor: ReadonlyMap<number, n
     must(executor.tasks === tasks, `executor ${executor.id} counts ${executor.tasks} tasks of ${tasks}`);
     const byFunction = [...executor.load.values()].reduce((sum, count) => sum + count, 0);
     const byChunk = [...executor.chunks.values()].reduce((sum, count) => sum + count, 0);
-    must(byFunction === tasks, `executor ${executor.id} counts ${byFunction} tasks by function of ${tasks}`);
+    must(
+      byFunction === tasks - executor.long,
+      `executor ${executor.id} counts ${byFunction} tasks by function and ${executor.long} long ones of ${tasks}`,
+    );
     must(byChunk === tasks, `executor ${executor.id} counts ${byChunk} tasks by chunk of ${tasks}`);
+    must(
+      executor.long >= 0 && executor.long <= tasks,
+      `executor ${executor.id} counts ${executor.long} long tasks`,
+    );
     must(executor.bytes >= 0, `executor ${executor.id} has ${executor.bytes} bytes`);
     must(
       executor.peer === null || state.byPeer.get(executor.peer) === executor,

@@ -22,7 +22,7 @@ const STATUS = `${PRINT_PROCESS}
 for pid in "$@"; do print_process "$pid"; done`;
 
 const CANCEL = `signal=$1; shift
-for pid in "$@"; do kill "-$signal" -- "-$pid" 2>/dev/null; done; exit 0`;
+for pid in "$@"; do kill -s "$signal" -- "-$pid" 2>/dev/null; done; exit 0`;
 
 function pidOf(nativeId: string): string {
   return nativeId.split(':', 1)[0] ?? '';

@@ -81,9 +81,17 @@ export function flowRoutes(engine: FlowEngine, deps: RouteDeps): Router {
   for (const path of ['/flows/validate', '/flows/dry-run']) {
     routes.on('post', path, MANAGE, (request) => ok(engine.validateFlow(bodyObject(request))));
   }
-  routes.on('get', '/flows/:flow', VIEW, async (request, caller) =>
-    ok(await engine.getFlow(caller, flowId(request))),
-  );
+  // A flow is an action provider, and a public one shows itself to everybody.
+  routes.open('get', '/flows/:flow', async (request) => {
+    const id = flowId(request);
+    if (request.headers.authorization === undefined) {
+      const flow = await engine.getPublicFlow(id);
+      if (flow !== null) return ok(flow);
+    }
+    const caller = await deps.authenticate(request);
+    needScope(caller, ...VIEW);
+    return ok(await engine.getFlow(caller, id));
+  });
   routes.on('put', '/flows/:flow', MANAGE, async (request, caller) =>
     ok(await engine.updateFlow(caller, flowId(request), bodyObject(request))),
   );

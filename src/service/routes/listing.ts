@@ -72,9 +72,10 @@ export function queryOrder<F extends string>(
 }
 
 function queryTime(name: string, text: string): Date | null {
-  if (text.trim() === '') return null;
-  const zoned = /(?:[zZ]|[+-]\d{2}:?\d{2})$/.test(text.trim()) ? text.trim() : `${text.trim()}Z`;
-  const time = new Date(zoned);
+  const given = text.trim();
+  if (given === '') return null;
+  const full = /^\d{4}-\d\d-\d\d$/.test(given) ? `${given}T00:00:00` : given;
+  const time = new Date(/(?:[zZ]|[+-]\d{2}:?\d{2})$/.test(full) ? full : `${full}Z`);
   return Number.isNaN(time.getTime())
     ? refuse(name, `"${text}" is not a date and time such as 2026-01-31T08:00:00`)
     : time;
@@ -110,9 +111,9 @@ export function readAsked(request: Request, kind: string): Asked {
   try {
     const content = JSON.parse(Buffer.from(text, 'base64url').toString()) as Record<string, unknown> | null;
     const { query, after } = content ?? {};
-    const keys =
-      Array.isArray(after) && after.every((key) => typeof key === 'string') ? (after as string[]) : null;
-    if (content?.['kind'] === kind && typeof query === 'object' && query !== null && keys !== null) {
+    const keys: readonly unknown[] = Array.isArray(after) ? after : [];
+    const known = keys.length > 0 && keys.every((key) => typeof key === 'string');
+    if (content?.['kind'] === kind && typeof query === 'object' && query !== null && known) {
       return { query: query as Query, after: keys };
     }
   } catch {

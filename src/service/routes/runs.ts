@@ -118,14 +118,19 @@ function logReader(engine: FlowEngine, runId: (request: Request) => string): Han
 
 /** The run ids of POST /batch/runs. */
 function batchIds(filters: unknown): readonly string[] {
-  const ids: unknown = isObject(filters) ? filters['run_ids'] : undefined;
-  if (Array.isArray(ids) && ids.length > 0 && ids.length <= MOST_BATCH && ids.every(isUuid)) return ids;
+  const given: unknown = isObject(filters) ? filters['run_ids'] : undefined;
+  const ids: readonly unknown[] = Array.isArray(given) ? given : [];
+  const known = ids.filter((id): id is string => typeof id === 'string' && isUuid(id));
+  if (known.length > 0 && known.length <= MOST_BATCH && known.length === ids.length) return known;
   throw new Fault('invalid_request', `filters.run_ids must hold 1 to ${MOST_BATCH} run ids.`);
 }
 
 /** Sets fields of many runs, or cancels them. */
 async function batch(engine: FlowEngine, ...[request, caller]: Parameters<Handler>): Promise<Answer> {
-  const { filters, set } = bodyObject(request);
+  const { filters, set, add, remove } = bodyObject(request);
+  if (add !== undefined || remove !== undefined) {
+    throw new Fault('invalid_request', 'add and remove are not supported here; give the whole lists in set.');
+  }
   const ids = batchIds(filters);
   const { status, ...fields } = isObject(set) ? set : {};
   if (status !== undefined && status !== 'cancel') {

@@ -110,14 +110,15 @@ export function noteStored(book: Book, place: FilePlace, track: Track, rules: Se
 
 /** The files whose event is due, in the order in which they were last written. */
 export function readyFiles(book: Book, rules: SettleRules): ReadyFile[] {
-  const ready: { readonly key: string; readonly file: ReadyFile }[] = [];
+  // As numbers the times lose some hundred nanoseconds, which no order of writing depends on.
+  const ready: { readonly at: number; readonly path: string; readonly file: ReadyFile }[] = [];
   for (const [path, place] of book.open) {
     const track = trackOf(book, place);
     if (track === undefined || !isDue(track, rules)) continue;
     const settled_for_s = (track.seen_ms - track.since_ms) / 1_000;
-    ready.push({ key: track.mtime_ns.padStart(20, '0') + path, file: { ...place, track, settled_for_s } });
+    ready.push({ at: Number(track.mtime_ns), path, file: { ...place, track, settled_for_s } });
   }
-  ready.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  ready.sort((a, b) => a.at - b.at || (a.path < b.path ? -1 : 1));
   return ready.map((entry) => entry.file);
 }
 

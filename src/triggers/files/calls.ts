@@ -2,7 +2,7 @@
 // one of libuv's few threads for good: such calls are limited over the whole process, and whoever waits for them
 // gives up after a while.
 import { lstat, opendir, realpath, statfs, type BigIntStats, type Dir, type Dirent } from 'node:fs';
-import { isUtf8 } from 'node:buffer';
+import { percentEncoded, usableName } from './names.ts';
 
 /** Calls to remote or unknown file systems at a time, in the whole process: half of libuv's default 4 threads. */
 const REMOTE_CALLS = 2;
@@ -38,11 +38,13 @@ function give(): void {
 
 type Reply<T> = (error: Error | null, value?: T) => void;
 
-/** Makes `count` calls, a bounded number at a time; each answers its value or its error. */
-function callAll<T>(
+/** Makes `count` calls, a bounded number at a time; each answers its value or its error. Rejects when none
+ *  returns for `stall_ms`; those under way keep their share of the limit until they do return. */
+export function callAll<T>(
   count: number,
   remote: boolean,
   start: (index: number, reply: Reply<T>, beat: () => void) => void,
+  stall_ms = STALL_MS,
 ): Promise<readonly (T | Error)[]> {
   return new Promise((resolve, reject) => {
     if (count === 0) return resolve([]);
@@ -53,8 +55,8 @@ function callAll<T>(
     const watchdog = setTimeout(() => {
       over = true;
       queue.delete(pump);
-      reject(new Error(`the file system did not answer for ${STALL_MS / 1_000} s`));
-    }, STALL_MS);
+      reject(new Error(`the file system did not answer for ${stall_ms / 1_000} s`));
+    }, stall_ms);
     const beat = (): void => void (over || watchdog.refresh());
     const pump = (): void => {
       while (!over && next < count && next - done < LOCAL_CALLS && (!remote || take(pump))) {
@@ -113,32 +115,12 @@ export interface Listing {
   readonly unusable: readonly string[];
 }
 
-/** A name as text, or null when it is not UTF-8 or has control characters (a newline in a path breaks logs,
- *  shells and tables; reference security.md section 8). */
-function usableName(bytes: Buffer): string | null {
-  if (!isUtf8(bytes)) return null;
-  const name = bytes.toString('utf8');
-  for (let i = 0; i < name.length; i++) {
-    const code = name.charCodeAt(i);
-    if (code < 32 || code === 127) return null;
-  }
-  return name;
-}
-
 function kindOf(entry: Dirent): Entry['is'] {
   if (entry.isFile()) return 'file';
   if (entry.isDirectory()) return 'folder';
   if (entry.isSymbolicLink()) return 'link';
   const special = entry.isFIFO() || entry.isSocket() || entry.isBlockDevice() || entry.isCharacterDevice();
   return special ? 'other' : 'unknown';
-}
-
-function percentEncoded(bytes: Buffer): string {
-  return Array.from(bytes, (byte) =>
-    byte > 32 && byte < 127 && byte !== 37
-      ? String.fromCharCode(byte)
-      : `%${byte.toString(16).padStart(2, '0').toUpperCase()}`,
-  ).join('');
 }
 
 async function readAll(dir: Dir, beat: () => void): Promise<Listing> {

@@ -1,8 +1,8 @@
 // The system's file notifications, as hints only: they say where to look early. What they miss is found by the
 // next scan, so a full queue, a lost watch or a missing permission costs time and nothing else.
 import { watch, type FSWatcher } from 'node:fs';
-import { isUtf8 } from 'node:buffer';
 import type { FilePlace } from './book.ts';
+import { usableName } from './names.ts';
 
 /** Folders watched by one trigger at most: the system's limits are small and shared. */
 const MAX_WATCHED = 256;
@@ -40,12 +40,10 @@ export function makeNotices(wake: () => void): Notices {
   let all = false;
   let trouble: string | null = null;
 
-  const hint = (folder: string, name: Buffer | null): void => {
-    if (name === null || places.size >= MAX_HINTS) all = true;
-    else if (isUtf8(name)) {
-      const text = name.toString('utf8');
-      places.set(`${folder}/${text}`, { folder, name: text });
-    }
+  const hint = (folder: string, bytes: Buffer | null): void => {
+    const name = bytes === null ? null : usableName(bytes);
+    if (bytes === null || places.size >= MAX_HINTS) all = true;
+    else if (name !== null) places.set(`${folder}/${name}`, { folder, name });
     wake();
   };
   const drop = (folder: string): void => {

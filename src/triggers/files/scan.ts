@@ -2,17 +2,20 @@
 // only (a look). Files are judged by lstat; links are never followed, special files never touched.
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as breathe } from 'node:timers/promises';
 import { messageOf } from '../../errors.ts';
 import type { Glob } from '../glob.ts';
-import { fileCount, noteFile, noteFolders, noteGone, noteListing, noteUnfinished, pathOf } from './book.ts';
-import type { Book, FilePlace } from './book.ts';
-import { listFolder, lookAll, realPath, type Entry } from './calls.ts';
+import { fileCount, noteFile, noteFolders, noteGone, noteListing, noteUnfinished } from './book.ts';
+import { pathOf, trackOf, type Book, type FilePlace } from './book.ts';
+import { listFolder, lookAll, realPath } from './calls.ts';
 import type { FileSystem } from './file-system.ts';
 import type { WatchedFolder } from './notices.ts';
-import type { Look, LookSpan, SettleRules } from './settle.ts';
+import type { Look, SettleRules } from './settle.ts';
 
 /** Files looked at in one go, folders in one scan, folders below folders. */
 const CHUNK = 512;
+/** Names judged before others get their turn on this thread. */
+const SLICE = 4_096;
 const MAX_FOLDERS = 20_000;
 const MAX_DEPTH = 32;
 /** Files remembered by one trigger: about 300 bytes each. */
@@ -87,29 +90,23 @@ async function lookAt(
         if (isGone(stats)) noteGone(book, place);
       } else if (stats.isDirectory()) folders.push(place);
       else if (!stats.isFile()) noteGone(book, place);
-      else if (isCandidate(plan, place))
-        noteSeen(book, plan, place, lookOf(stats, plan.file_system), span, seen);
+      else {
+        const sort = sortOf(book, plan, place);
+        const look = lookOf(stats, plan.file_system);
+        if (sort === 'unfinished') noteUnfinished(book, place, look);
+        else if (sort === 'file' && noteFile(book, place, look, span, plan.rules)) seen.fresh.push(place);
+      }
     });
   }
   return folders;
 }
 
-function noteSeen(
-  book: Book,
-  plan: ScanPlan,
-  place: FilePlace,
-  look: Look,
-  span: LookSpan,
-  seen: Seen,
-): void {
-  if (plan.ignored(place.name)) {
-    if (plan.rename_is_complete) noteUnfinished(book, place, look);
-  } else if (noteFile(book, place, look, span, plan.rules)) seen.fresh.push(place);
-}
-
-/** May this name be looked at as a file: wanted, or wanted as soon as it is renamed? */
-function isCandidate(plan: ScanPlan, place: FilePlace): boolean {
-  return plan.ignored(place.name) ? plan.rename_is_complete : plan.wanted(pathOf(place));
+/** What a name is to this source: a file to tell, one that is not finished, or nothing. Files in the book were
+ *  judged before. */
+function sortOf(book: Book, plan: ScanPlan, place: FilePlace): 'file' | 'unfinished' | 'nothing' {
+  if (trackOf(book, place) !== undefined) return 'file';
+  if (plan.ignored(place.name)) return plan.rename_is_complete ? 'unfinished' : 'nothing';
+  return plan.wanted(pathOf(place)) ? 'file' : 'nothing';
 }
 
 /** A folder below the root that is no link and not reached through one; null when it is. */
@@ -150,17 +147,16 @@ async function scanFolder(book: Book, plan: ScanPlan, todo: Todo, folder: string
   }
   const names = new Set<string>();
   const places: FilePlace[] = [];
-  const take = (entry: Entry): void => {
-    if (entry.is === 'folder') return addFolder(plan, todo, folder, entry.name);
-    if (entry.is !== 'file' && entry.is !== 'unknown') return;
+  for (const [index, entry] of entries.entries()) {
+    if (index % SLICE === SLICE - 1) await breathe();
     const place = { folder, name: entry.name };
+    if (entry.is === 'folder') addFolder(plan, todo, folder, entry.name);
     // A name of unknown sort may be a folder, so it is looked at whatever the pattern says.
-    if (entry.is === 'unknown' || isCandidate(plan, place)) {
+    else if (entry.is === 'unknown' || (entry.is === 'file' && sortOf(book, plan, place) !== 'nothing')) {
       names.add(entry.name);
       places.push(place);
     }
-  };
-  entries.forEach(take);
+  }
   noteListing(book, folder, names);
   const found = await lookAt(book, plan, places, todo.scan);
   for (const place of found) addFolder(plan, todo, folder, place.name);
@@ -196,22 +192,31 @@ export async function scanAll(book: Book, plan: ScanPlan, signal: AbortSignal): 
   return scan;
 }
 
-/** Looks at some files only: those that may have settled, and those that a notification named. */
-export async function lookAtSome(book: Book, plan: ScanPlan, places: readonly FilePlace[]): Promise<Seen> {
-  const seen: Seen = { fresh: [], folders_changed: false };
-  const wanted = places.filter((place) => plan.recursive || isCandidate(plan, place));
-  const safe: FilePlace[] = [];
+async function lookAtSlice(
+  book: Book,
+  plan: ScanPlan,
+  places: readonly FilePlace[],
+  seen: Seen,
+): Promise<void> {
   const byFolder = new Map<string, FilePlace[]>();
-  for (const place of wanted) {
+  for (const place of places) {
+    if (!plan.recursive && sortOf(book, plan, place) === 'nothing') continue;
     const files = byFolder.get(place.folder);
     if (files === undefined) byFolder.set(place.folder, [place]);
     else files.push(place);
   }
   for (const [folder, files] of byFolder) {
-    if (folder === '' || (await trueFolder(plan, folder).catch(() => null)) !== null) safe.push(...files);
-    else seen.folders_changed = true;
+    const safe = folder === '' || (await trueFolder(plan, folder).catch(() => null)) !== null;
+    const found = safe ? await lookAt(book, plan, files, seen) : [];
+    const isNew = plan.recursive && found.some((place) => !plan.ignored(place.name));
+    if (!safe || isNew) seen.folders_changed = true;
   }
-  const folders = await lookAt(book, plan, safe, seen);
-  if (plan.recursive && folders.some((place) => !plan.ignored(place.name))) seen.folders_changed = true;
+}
+
+/** Looks at some files only: those that may have settled, and those that a notification named. */
+export async function lookAtSome(book: Book, plan: ScanPlan, places: readonly FilePlace[]): Promise<Seen> {
+  const seen: Seen = { fresh: [], folders_changed: false };
+  for (let at = 0; at < places.length; at += SLICE)
+    await lookAtSlice(book, plan, places.slice(at, at + SLICE), seen);
   return seen;
 }

@@ -1,6 +1,5 @@
 // The loop of a file source: scan everything now and then, look often at files that settle, store events for
 // those that have. Notifications only make it look earlier.
-import { realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../errors.ts';
@@ -70,10 +69,10 @@ function isTime(at_ms: number, now_ms: number): boolean {
   return now_ms >= at_ms - EARLY_MS;
 }
 
-async function checkRoots(root: string, roots: readonly string[] | null): Promise<void> {
+async function checkRoots(root: string, roots: readonly string[] | null, remote: boolean): Promise<void> {
   if (roots === null) return;
   for (const allowed of roots) {
-    const real = await realpath(allowed).catch(() => null);
+    const real = await realPath(allowed, remote).catch(() => null);
     if (real !== null && (root === real || root.startsWith(real.endsWith(sep) ? real : real + sep))) return;
   }
   throw new Error('the folder is not below one that this service may watch');
@@ -83,7 +82,7 @@ async function makePlan(source: Source): Promise<ScanPlan> {
   const { watch, context } = source;
   const file_system: FileSystem = await fileSystemOf(watch.dir);
   const root = await realPath(watch.dir, file_system.remote);
-  await checkRoots(root, context.watch_roots);
+  await checkRoots(root, context.watch_roots, file_system.remote);
   const settle_ms = Math.max(watch.rules.settle_ms, file_system.min_settle_ms);
   return {
     root,

@@ -76,13 +76,23 @@ describe('endpoint: tasks', function () {
     const slow = service.register('import time\ndef f(s):\n    time.sleep(s)\n');
     const quick = service.register('def f():\n    return "quick"\n');
     const backlog = Array.from({ length: 4 }, () => {
-      return service.submit(slow, Array.from({ length: 50 }, () => [0.02]), JSON_RESULTS);
+      return service.submit(
+        slow,
+        Array.from({ length: 50 }, () => [0.02]),
+        JSON_RESULTS,
+      );
     });
     const last = backlog.at(-1) ?? '';
-    await eventually('the backlog to move', () => (service.chunks.get(backlog[0] ?? '')?.results.size ?? 0) > 5);
+    await eventually(
+      'the backlog to move',
+      () => (service.chunks.get(backlog[0] ?? '')?.results.size ?? 0) > 5,
+    );
     const chunk = service.submit(quick, [[]], JSON_RESULTS);
     assert.deepEqual(await service.values(chunk), ['quick']);
-    assert.ok((service.chunks.get(last)?.results.size ?? 0) < 50, 'the backlog was gone before it could starve anybody');
+    assert.ok(
+      (service.chunks.get(last)?.results.size ?? 0) < 50,
+      'the backlog was gone before it could starve anybody',
+    );
     await service.results(last);
   });
 
@@ -106,7 +116,10 @@ describe('endpoint: tasks', function () {
   });
 
   it('tells how it is', async () => {
-    await eventually('idle', () => service.status?.outstanding_tasks === 0 && service.status.idle_workers === 2);
+    await eventually(
+      'idle',
+      () => service.status?.outstanding_tasks === 0 && service.status.idle_workers === 2,
+    );
     assert.deepEqual(service.status, {
       executors: 1,
       total_workers: 2,

@@ -55,6 +55,7 @@ describe('a cron trigger', () => {
       await eventually(async () => (await third.host.get(OWNER, trigger.id)).health.state === 'watching');
       assert.equal((await third.host.events(OWNER, trigger.id)).events.length, expected);
       await third.host.delete(OWNER, trigger.id);
+      await third.host.stop();
     }
   });
 

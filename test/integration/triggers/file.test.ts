@@ -42,7 +42,10 @@ describe('a file trigger', () => {
   /** Waits until the source has scanned the folder after now. */
   const scanned = async (host: TriggerHost, id: string): Promise<void> => {
     const from = Date.now();
-    await eventually(async () => Date.parse(String((await healthOf(host, id)).last_scan_at)) > from, 10_000);
+    await eventually(
+      async () => Date.parse((await healthOf(host, id)).last_scan_at as string) > from,
+      10_000,
+    );
   };
 
   it('fires once for a file that is there and complete, with the body its template says', async () => {
@@ -125,9 +128,14 @@ describe('a file trigger', () => {
     const trigger = await host.create(OWNER, fileTrigger(dir, { recursive: true }));
     await eventually(() => asked.length === 1);
     await scanned(host, trigger.id);
+    // The same names again, now told by notifications.
+    await writeFile(join(dir, 'other\nline.h5'), 'x');
+    await writeFile(join(dir, '.other.h5'), 'x');
+    await scanned(host, trigger.id);
+    await scanned(host, trigger.id);
     assert.deepEqual(paths(), [join(dir, 'with space é.h5')]);
     const { skipped } = await healthOf(host, trigger.id);
-    assert.equal((skipped as JsonObject).count, 2);
+    assert.equal((skipped as JsonObject).count, 3);
     assert.match(JSON.stringify(skipped), /bad-%FF\.h5/);
   });
 
@@ -240,7 +248,7 @@ describe('a file trigger', () => {
     const { host, asked } = begin();
     const drop = join(dir, 'drop');
     const trigger = await host.create(OWNER, fileTrigger(drop));
-    await eventually(async () => /is not there/.test(String((await healthOf(host, trigger.id)).error)));
+    await eventually(async () => /is not there/.test((await healthOf(host, trigger.id)).error as string));
     await mkdir(drop);
     await writeFile(join(drop, 'a.h5'), 'x');
     await eventually(() => asked.length === 1);
@@ -277,7 +285,7 @@ describe('a file trigger', () => {
     ends.push(end);
     for (const bad of [join(dir, 'secret'), join(allowed, 'door')]) {
       const trigger = await host.create(OWNER, fileTrigger(bad));
-      await eventually(async () => /not below one/.test(String((await healthOf(host, trigger.id)).error)));
+      await eventually(async () => /not below one/.test((await healthOf(host, trigger.id)).error as string));
     }
     await assert.rejects(host.create(OWNER, fileTrigger(`${allowed}/../secret`)), /absolute path/);
     assert.equal(doors.asked.length, 0);

@@ -5,8 +5,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Fault } from '../../../src/errors.ts';
 import type { JsonObject } from '../../../src/providers/contract.ts';
-import type { StartRunRequest, TriggerPorts } from '../../../src/triggers/ports.ts';
-import type { TriggerNotice } from '../../../src/triggers/store.ts';
+import type { CloudEvent, StartRunRequest, TriggerPorts } from '../../../src/triggers/ports.ts';
+import { makeEventStore, type TriggerNotice } from '../../../src/triggers/store.ts';
 import { withDatabase } from '../../support/database.ts';
 import { eventually, recordingPorts, startHost, withFolders } from '../../support/trigger-host.ts';
 import type { RecordingPorts, TestHost } from '../../support/trigger-host.ts';
@@ -121,7 +121,7 @@ describe('the trigger host', () => {
     await checkBooks(doors, 10);
   });
 
-  it('starts 5,000 runs for 5,000 files at once, in the order in which they were written', async () => {
+  it('starts 5,000 runs for 5,000 files at once, in batches', async () => {
     const dir = await folder();
     const doors = recordingPorts();
     const { startRun } = doors.ports;
@@ -158,7 +158,7 @@ describe('the trigger host', () => {
     assert.equal(doors.asked.length, 100);
   });
 
-  it('takes a dead host over within 15 s, and keeps a host that lost its triggers from writing', async () => {
+  it('takes the triggers of a dead host over within 15 s', async () => {
     const dir = await folder();
     const doors = recordingPorts();
     const first = begin(doors);
@@ -178,6 +178,21 @@ describe('the trigger host', () => {
     assert.notEqual(now?.id, leader?.id);
     await eventually(async () => (await second.host.get(OWNER, trigger.id)).stats.fired === 2);
     await first.host.stop();
+  });
+
+  it('writes nothing for a trigger that another host leads now', async () => {
+    const dir = await folder();
+    const doors = recordingPorts();
+    const one = begin(doors);
+    const trigger = await one.host.create(OWNER, drop(dir));
+    await eventually(async () => (await one.host.get(OWNER, trigger.id)).health.state === 'watching');
+    await one.db.query("INSERT INTO trigger_hosts VALUES ($1, now() + interval '1 hour')", [OTHER]);
+    await one.db.query('UPDATE triggers SET lease_holder = $1', [OTHER]);
+    await writeFile(join(dir, 'a.h5'), 'x');
+    await eventually(async () => (await one.host.get(OWNER, trigger.id)).health.state === 'starting');
+    assert.equal((await one.host.events(OWNER, trigger.id)).events.length, 0);
+    await one.db.query('DELETE FROM trigger_hosts WHERE id = $1', [OTHER]);
+    await eventually(() => doors.runs.size === 1);
   });
 
   it('ends an event as failed when the flow refuses it, and tries again what may succeed later', async () => {
@@ -305,6 +320,37 @@ describe('the trigger host', () => {
       async () =>
         (await one.db.query('SELECT 1 FROM triggers UNION ALL SELECT 1 FROM trigger_events')).length === 0,
     );
+  });
+
+  it('takes no more events than may wait: requests are refused, sources held back, and go on', async () => {
+    const { db } = database();
+    const one = begin();
+    const trigger = await one.host.create(OWNER, hook());
+    await ends.pop()?.();
+    let now = 0;
+    const store = makeEventStore({
+      db,
+      host: OTHER,
+      elapsed: () => (now += 2_000),
+      max_waiting: 3,
+      notify: () => undefined,
+      onStored: () => undefined,
+    });
+    const event = (id: string): CloudEvent => ({ specversion: '1.0', id, source: '/s', type: 't' });
+    for (const id of ['a', 'b', 'c', 'd']) await store.fromRequest(trigger.id, event(id), false);
+    await assert.rejects(
+      store.fromRequest(trigger.id, event('e'), false),
+      (error) => error instanceof Fault && error.code === 'too_many_requests',
+    );
+    await db.query('UPDATE triggers SET lease_holder = $1', [OTHER]);
+    let stored = false;
+    const signal = new AbortController().signal;
+    const held = store.fromSource(trigger.id, [event('f')], null, signal).then(() => (stored = true));
+    await eventually(() => now > 20_000);
+    assert.equal(stored, false);
+    await db.query("UPDATE trigger_events SET decision = 'filtered'");
+    await held;
+    assert.equal((await db.query('SELECT 1 FROM trigger_events')).length, 5);
   });
 
   it('pages through events newest first, and tells listeners what happens', async () => {

@@ -1,8 +1,9 @@
 // An executor of a simulation: the real machine, a line over the memory net, and workers that only pretend.
 import { decodeBatch, type BatchEntry } from '../../../src/protocol/batch.ts';
-import { decodeMessage, encodeMessage, splitBlob } from '../../../src/protocol/codec.ts';
+import { decodeMessage, encodeMessage } from '../../../src/protocol/codec.ts';
 import type { ManagerToExecutor } from '../../../src/protocol/messages.ts';
 import { encodeSlab, type SlabEntry } from '../../../src/protocol/slab.ts';
+import { partsOf } from '../../../src/endpoint/message-parts.ts';
 import { step } from '../../../src/endpoint/executor/machine.ts';
 import {
   makeExecutorState,
@@ -32,6 +33,7 @@ interface SimWorker {
   readonly known: Set<string>;
   running: RunningTask | null;
   busy: boolean;
+  halted: boolean;
 }
 
 export interface SimExecutorOptions {
@@ -40,6 +42,8 @@ export interface SimExecutorOptions {
   readonly manager: string;
   readonly block_id: string;
   readonly slots: number;
+  /** Do its workers heed the order to halt? */
+  readonly halts: boolean;
   readonly onExit: (code: number, reason: string) => void;
   /** Told of every task that begins to run. */
   readonly onRun: (chunk: string, index: number) => void;
@@ -110,8 +114,7 @@ export class SimExecutor {
 
   #onMessage(frames: Buffer[]): void {
     const { message, blob } = decodeMessage<ManagerToExecutor>(frames);
-    const listed = message.kind === 'tasks.run' ? message.batches : message.kind === 'functions' ? message.functions : [];
-    this.#handle({ kind: 'message', message, parts: splitBlob(blob, listed).map(([, part]) => part) });
+    this.#handle({ kind: 'message', message, parts: partsOf(message, blob) });
   }
 
   #perform(instruction: ExecutorInstruction): void {
@@ -132,7 +135,9 @@ export class SimExecutor {
         return this.#work(instruction.slot, worker);
       }
       case 'kill':
-        this.#options.world.after(5, () => this.#endWorker(instruction.slot, `was killed by signal ${instruction.signal}`));
+        this.#options.world.after(5, () =>
+          this.#endWorker(instruction.slot, `was killed by signal ${instruction.signal}`),
+        );
         return;
       case 'look':
         return this.#handle({
@@ -140,6 +145,11 @@ export class SimExecutor {
           slot: instruction.slot,
           running: this.#workers.get(instruction.slot)?.running ?? null,
         });
+      case 'halt': {
+        const worker = this.#workers.get(instruction.slot);
+        if (worker !== undefined) worker.halted = instruction.halted;
+        return;
+      }
       case 'log':
         return;
       case 'exit':
@@ -150,11 +160,26 @@ export class SimExecutor {
 
   #spawn(slot: number): void {
     const { world } = this.#options;
-    const worker: SimWorker = { life: ++this.#lives, frames: [], known: new Set(), running: null, busy: false };
+    const worker: SimWorker = {
+      life: ++this.#lives,
+      frames: [],
+      known: new Set(),
+      running: null,
+      busy: false,
+      halted: false,
+    };
     this.#workers.set(slot, worker);
     world.after(world.between(10, 200), () => {
       if (this.#workers.get(slot) !== worker) return;
-      const facts = { host: 'sim', pid: worker.life, os: '', python_version: '3', dill_version: null, numpy_version: null };
+      const facts = {
+        host: 'sim',
+        pid: worker.life,
+        os: '',
+        python_version: '3',
+        dill_version: null,
+        numpy_version: null,
+        halts: this.#options.halts,
+      };
       this.#handle({ kind: 'worker.ready', slot, facts });
     });
   }
@@ -174,7 +199,8 @@ export class SimExecutor {
     const { world, onRun } = this.#options;
     const entry = frame.entries[at];
     const alive = (): boolean => !this.dead && this.#workers.get(slot) === worker;
-    if (entry === undefined) return this.#finishFrame(slot, worker, () => this.#answer(slot, frame, true, []));
+    if (entry === undefined || worker.halted)
+      return this.#finishFrame(slot, worker, () => this.#answer(slot, frame, true, []));
     const plan = JSON.parse(Buffer.from(entry.payload).toString()) as TaskPlan;
     const started_s = world.now_ms / 1000;
     worker.running = { chunk: frame.chunk, index: entry.index, attempt: entry.attempt, started_s };

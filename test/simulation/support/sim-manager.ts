@@ -1,8 +1,13 @@
 // A manager of a simulation: the real machine, a hub and a line over the memory net, a disk that outlives it and
 // a scheduler whose blocks are simulated executors.
 import { decodeMessage, encodeMessage, splitBlob } from '../../../src/protocol/codec.ts';
-import type { ExecutorToManager, ManagerToService, ServiceToManager } from '../../../src/protocol/messages.ts';
+import type {
+  ExecutorToManager,
+  ManagerToService,
+  ServiceToManager,
+} from '../../../src/protocol/messages.ts';
 import { scanSlab } from '../../../src/protocol/slab.ts';
+import { partsOf } from '../../../src/endpoint/message-parts.ts';
 import { step } from '../../../src/endpoint/manager/machine.ts';
 import {
   makeManagerState,
@@ -24,6 +29,7 @@ export interface SimSite {
   readonly service: SimService;
   readonly blocks: number;
   readonly slots: number;
+  readonly halts: boolean;
   readonly onRun: (chunk: string, index: number) => void;
 }
 
@@ -46,12 +52,13 @@ export class SimEndpoint {
   }
 
   startBlock(block_id: string): void {
-    const { world, net, slots, onRun } = this.site;
+    const { world, net, slots, halts, onRun } = this.site;
     const executor = new SimExecutor({
       world,
       net,
       block_id,
       slots,
+      halts,
       onRun,
       manager: SimManager.address,
       onExit: (code, reason) => this.#blockEnded(block_id, `${reason}; exit code ${code}`),
@@ -82,7 +89,7 @@ export class SimManager {
   static readonly address = 'mem://manager';
   readonly state: ManagerState;
   readonly #endpoint: SimEndpoint;
-  #hub: Hub | null = null;
+  readonly #hub: Hub;
   #line: Line | null = null;
   #flushing = false;
   dead = false;
@@ -104,22 +111,19 @@ export class SimManager {
       },
       world.now_ms,
     );
-    void net
-      .openHub({
-        bind: SimManager.address,
-        keys: makeMemoryKeys('manager'),
-        allow: () => true,
-        events: {
-          onMessage: (peer, frames) => {
-            const { message, blob } = decodeMessage<ExecutorToManager>(frames);
-            const slabs = message.kind === 'tasks.results' ? message.slabs : [];
-            const parts = splitBlob(blob, slabs).map(([, part]) => part);
-            this.handle({ kind: 'executor.message', peer, message, parts });
-          },
-          onUnreachable: (peer) => this.handle({ kind: 'executor.unreachable', peer }),
+    this.#hub = net.listen({
+      bind: SimManager.address,
+      keys: makeMemoryKeys('manager'),
+      allow: () => true,
+      events: {
+        onMessage: (peer, frames) => {
+          const { message, blob } = decodeMessage<ExecutorToManager>(frames);
+          const parts = partsOf(message, blob);
+          this.handle({ kind: 'executor.message', peer, message, parts });
         },
-      })
-      .then((hub) => (this.#hub = hub));
+        onUnreachable: (peer) => this.handle({ kind: 'executor.unreachable', peer }),
+      },
+    });
     this.#dial();
     world.every(
       250,
@@ -130,7 +134,7 @@ export class SimManager {
 
   crash(): void {
     this.dead = true;
-    void this.#hub?.close();
+    void this.#hub.close();
     void this.#line?.close();
   }
 
@@ -170,7 +174,7 @@ export class SimManager {
         this.#endpoint.disk.delete(instruction.seq);
         return;
       case 'to_executor':
-        this.#hub?.send(instruction.peer, encodeMessage(instruction.message, instruction.parts));
+        this.#hub.send(instruction.peer, encodeMessage(instruction.message, instruction.parts));
         return;
       case 'submit_block':
         world.after(world.between(1, 2_000), () => {
@@ -202,9 +206,7 @@ export class SimManager {
       events: {
         onMessage: (frames) => {
           const { message, blob } = decodeMessage<ServiceToManager>(frames);
-          const listed =
-            message.kind === 'tasks.submit' ? message.batches : message.kind === 'functions' ? message.functions : [];
-          const parts = splitBlob(blob, listed).map(([, part]) => part);
+          const parts = partsOf(message, blob);
           if (this.#line === line) this.handle({ kind: 'service.message', message, parts });
         },
         onConnect: () => {

@@ -42,13 +42,18 @@ export class SimService {
   constructor(world: World, net: MemoryNet) {
     this.#world = world;
     this.#net = net;
-    void this.open();
-    world.every(HEARTBEAT_MS, () => true, () => this.#say({ kind: 'link.heartbeat' }));
+    this.open();
+    world.every(
+      HEARTBEAT_MS,
+      () => true,
+      () => this.#say({ kind: 'link.heartbeat' }),
+    );
   }
 
-  async open(): Promise<void> {
+  open(): void {
+    if (this.#hub !== null) return;
     this.#peer = null;
-    this.#hub = await this.#net.openHub({
+    this.#hub = this.#net.listen({
       bind: this.address,
       keys: this.keys,
       allow: () => true,
@@ -121,7 +126,10 @@ export class SimService {
         return;
       case 'functions.wanted': {
         const functions = message.function_ids.map((function_id) => ({ function_id, bytes: 4 }));
-        return this.#say({ kind: 'functions', functions }, functions.map(() => Buffer.from('code')));
+        return this.#say(
+          { kind: 'functions', functions },
+          functions.map(() => Buffer.from('code')),
+        );
       }
       case 'tasks.results':
         for (const [part, slab] of splitBlob(blob, message.slabs)) this.#store(part.chunk, slab);
@@ -139,11 +147,16 @@ export class SimService {
     }
     const cancelled = [...held].map(([chunk, indexes]) => {
       const known = this.chunks.get(chunk);
-      return { chunk, indexes: [...indexes].filter((index) => known === undefined || hasEnded(known, index)) };
+      return {
+        chunk,
+        indexes: [...indexes].filter((index) => known === undefined || hasEnded(known, index)),
+      };
     });
     this.#say({ kind: 'link.welcome', heartbeat_ms: HEARTBEAT_MS, cancelled });
     for (const chunk of this.chunks.values()) {
-      const lost = chunk.plans.some((_, index) => !hasEnded(chunk, index) && held.get(chunk.id)?.has(index) !== true);
+      const lost = chunk.plans.some(
+        (_, index) => !hasEnded(chunk, index) && held.get(chunk.id)?.has(index) !== true,
+      );
       if (!lost) continue;
       chunk.epoch++;
       chunk.accepted = false;

@@ -36,7 +36,7 @@ export class World {
   after(delay_ms: number, action: () => void): void {
     const due = { at_ms: this.now_ms + Math.max(0, delay_ms), order: this.#order++, action };
     this.#heap.push(due);
-    for (let at = this.#heap.length - 1; at > 0; ) {
+    for (let at = this.#heap.length - 1; at > 0;) {
       const parent = (at - 1) >> 1;
       if (!this.#before(at, parent)) break;
       this.#swap(at, parent);
@@ -70,7 +70,7 @@ export class World {
     const last = this.#heap.pop();
     if (last === undefined || this.#heap.length === 0) return;
     this.#heap[0] = last;
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const children = [2 * at + 1, 2 * at + 2].filter((child) => child < this.#heap.length);
       const next = children.sort((a, b) => (this.#before(a, b) ? -1 : 1))[0];
       if (next === undefined || !this.#before(next, at)) return;

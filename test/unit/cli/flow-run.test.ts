@@ -187,11 +187,8 @@ describe('cli: run', () => {
     const ended = await run(['run', 'watch', ID]);
     assert.equal(ended.code, 0);
     assert.deepEqual(JSON.parse(ended.out), { spots: 12 });
-    assert.deepEqual(ended.err.match(/(?<=^2026-06-02 \d\d:58:00 \S+ {2})\w+/gm), [
-      'FlowStarted',
-      'ActionStarted',
-      'FlowSucceeded',
-    ]);
+    const codes = ended.err.match(/(?<=^2026-06-0\d \d\d:\d\d:00 \S+ {2})\w+/gm);
+    assert.deepEqual(codes, ['FlowStarted', 'ActionStarted', 'FlowSucceeded']);
   });
 
   it('watching one that fails ends with 1, one that goes on with 5', async () => {

@@ -86,7 +86,8 @@ function invented(path: string): Json {
     return Object.fromEntries(names.map((name) => [name, '/p']));
   }
   if (path.endsWith('Hellos') || path.includes('[')) return ['a', 'b'];
-  if (/^(HelloInput|\w*Spec|IdentifierInput|Transfer\dInput)$/.test(path)) return {};
+  if (/^(notification_body_variables|HelloInput|\w*Spec|IdentifierInput|Transfer\dInput)$/.test(path))
+    return {};
   return path === 'step' ? 1 : '/p/q';
 }
 

@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ManagerRunOptions } from '../../../../src/endpoint/manager/shell.ts';
+import type { ManagerRunOptions } from '../../../../src/endpoint/manager/options.ts';
 import { EXECUTOR_PROGRAM, PACKAGE_ROOT } from '../../../../src/paths.ts';
 import { eventually } from './eventually.ts';
 import { ENDPOINT_ID, type TestService } from './test-service.ts';
@@ -41,8 +41,17 @@ export class Site {
   /** Starts a manager process; it may be refused, see `exited`. */
   async start(service: TestService, more: Partial<ManagerRunOptions> = {}): Promise<ManagerProcess> {
     await (built ??= buildProgram());
-    const options = { dir: this.dir, endpoint_id: ENDPOINT_ID, link: service.link, workers_per_node: 2, python: 'python3', ...more };
-    const child = spawn(process.execPath, [PROGRAM, JSON.stringify(options)], { stdio: ['pipe', 'ignore', 'pipe'] });
+    const options = {
+      dir: this.dir,
+      endpoint_id: ENDPOINT_ID,
+      link: service.link,
+      workers_per_node: 2,
+      python: 'python3',
+      ...more,
+    };
+    const child = spawn(process.execPath, [PROGRAM, JSON.stringify(options)], {
+      stdio: ['pipe', 'ignore', 'pipe'],
+    });
     let said = '';
     child.stderr.on('data', (piece: Buffer) => (said += piece.toString()));
     const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
@@ -61,13 +70,21 @@ export class Site {
   }
 
   /** Processes of this site other than managers. */
-  processes(): { readonly pid: number; readonly kind: 'executor' | 'worker' | 'other'; readonly line: string }[] {
+  processes(): {
+    readonly pid: number;
+    readonly kind: 'executor' | 'worker' | 'other';
+    readonly line: string;
+  }[] {
     return readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name))
       .flatMap((name) => {
         const line = commandOf(Number(name));
         if (!line.includes(this.dir) || line.includes(PROGRAM)) return [];
-        const kind = line.includes('executor.js') ? 'executor' : line.includes('--state') ? 'worker' : 'other';
+        const kind = line.includes('executor.js')
+          ? 'executor'
+          : line.includes('--state')
+            ? 'worker'
+            : 'other';
         return [{ pid: Number(name), kind }].map((found) => ({ ...found, kind, line }) as const);
       });
   }
