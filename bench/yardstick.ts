@@ -11,7 +11,7 @@ const AT_ONCE = 100;
 
 async function addAndWork(connection: object, factory: unknown): Promise<number> {
   const name = `yardstick-${Date.now()}`;
-  const queue = new Queue(name, { connection: connection as never }, factory as never);
+  const queue = new Queue(name, { connection: connection }, factory as never);
   await queue.waitUntilReady();
   let worked = 0;
   const started = performance.now();
@@ -21,7 +21,7 @@ async function addAndWork(connection: object, factory: unknown): Promise<number>
       async () => {
         if (++worked === JOBS) setImmediate(() => void worker.close().then(() => resolve()));
       },
-      { connection: connection as never, concurrency: AT_ONCE, drainDelay: 1 },
+      { connection: connection, concurrency: AT_ONCE, drainDelay: 1 },
       factory as never,
     );
     worker.on('error', () => undefined);

@@ -10,7 +10,11 @@ const filters = process.argv.slice(2);
 /** Runs one command in the repository root; a failure ends the whole run with its exit code. */
 function run(title, command, args) {
   process.stderr.write(`\n== ${title}\n`);
-  const { status, signal } = spawnSync(command, args, { cwd: root, stdio: 'inherit', env: { ...process.env, NODE_ENV: 'test' } });
+  const { status, signal } = spawnSync(command, args, {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, NODE_ENV: 'test' },
+  });
   if (status !== 0) {
     process.stderr.write(`\n${title} failed (${signal ?? `exit ${status}`})\n`);
     process.exit(status ?? 1);
@@ -25,7 +29,15 @@ if (filters.length === 0) {
 }
 run('build', process.execPath, [join(root, 'scripts', 'build.mjs'), '--tests']);
 if (filters.length === 0 || filters.includes('worker')) {
-  run('worker', 'python3', ['-m', 'unittest', 'discover', '-s', join(root, 'test', 'worker'), '-p', 'test_*.py']);
+  run('worker', 'python3', [
+    '-m',
+    'unittest',
+    'discover',
+    '-s',
+    join(root, 'test', 'worker'),
+    '-p',
+    'test_*.py',
+  ]);
 }
 const files = readdirSync(join(root, '.build'), { recursive: true })
   .filter((name) => name.endsWith('.test.js'))

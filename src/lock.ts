@@ -3,7 +3,7 @@
 import { linkSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { Fault } from './errors.ts';
-import { isAlive, nameProcess, type ProcessName } from './endpoint/processes.ts';
+import { isAlive, nameProcess, type ProcessName } from './processes.ts';
 
 const FRESHEN_MS = 15_000;
 /** A lock of another host not freshened for this long is stale. */

@@ -80,7 +80,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   lifecycle: [],
   clock: [],
   log: [],
-  loop: [],
+  loop: ['log'],
   paths: [],
   lock: ['errors', 'processes'],
   processes: ['errors'],
@@ -95,7 +95,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   dispatcher: [...VOCABULARY, 'db', 'protocol', 'transport'],
   service: [...VOCABULARY, 'auth', 'compute', 'db', 'flows', 'providers', 'protocol', 'triggers'],
   endpoint: [...VOCABULARY, 'protocol', 'transport', 'lock', 'processes'],
-  sdk: ['errors', 'ids'],
+  sdk: ['errors', 'ids', 'protocol'],
   demo: [...VOCABULARY, 'sdk', 'protocol'],
   cli: ['*'],
 };

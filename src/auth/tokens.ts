@@ -85,7 +85,11 @@ interface Remembered {
 const INVALID = 'The token is expired, revoked or not one of ours.';
 
 /** Opens the authority of this database, making its signing keys if it has none. */
-export async function openTokenAuthority(deps: { db: Db; clock: Clock; chance: Chance }): Promise<TokenAuthority> {
+export async function openTokenAuthority(deps: {
+  db: Db;
+  clock: Clock;
+  chance: Chance;
+}): Promise<TokenAuthority> {
   const { db, clock, chance } = deps;
   const keys = await loadKeys(db, chance);
   const remembered = new Map<string, Remembered>();
@@ -100,7 +104,10 @@ export async function openTokenAuthority(deps: { db: Db; clock: Clock; chance: C
       algorithms: [ALGORITHM],
       currentDate: new Date(clock.now()),
     }).catch((error: unknown) => {
-      throw new Fault('invalid_token', INVALID, { cause: error, remedy: 'Make a new one: pilotwave token create' });
+      throw new Fault('invalid_token', INVALID, {
+        cause: error,
+        remedy: 'Make a new one: pilotwave token create',
+      });
     });
     const { jti, exp } = claims.payload;
     const row = jti === undefined || !isUuid(jti) ? undefined : await findToken(db, jti);

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { endpointDir, endpointNames, loadEndpointConfig, type EndpointConfig } from '../endpoint/config.ts';
-import { isAlive, type ProcessName } from '../endpoint/processes.ts';
+import { isAlive, type ProcessName } from '../processes.ts';
 import { CliError, EXIT, usageError } from './exit.ts';
 import { pick } from './resolve.ts';
 
@@ -60,7 +60,7 @@ interface Holder extends ProcessName {
   readonly host: string;
 }
 
-/** Who holds the lock of an endpoint's manager (src/endpoint/manager/lock.ts); null when nobody does. */
+/** Who holds the lock of an endpoint's manager (src/lock.ts); null when nobody does. */
 export async function managerOf(dir: string): Promise<Holder | null> {
   let holder: Partial<Holder>;
   try {

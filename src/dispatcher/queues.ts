@@ -55,11 +55,7 @@ export function openDeliveryQueue(options: QueueOptions): DeliveryQueue {
     const known = queues.get(serviceId);
     if (known !== undefined) return known;
     // BullMQ types the connection for Redis only; on the other backend it is a pool configuration.
-    const queue = new Queue<Delivery>(
-      queueName(serviceId),
-      { connection: connection as never },
-      factory as never,
-    );
+    const queue = new Queue<Delivery>(queueName(serviceId), { connection: connection }, factory as never);
     queue.on('error', (error) => log.warn({ err: error }, 'the delivery queue has trouble'));
     queues.set(serviceId, queue);
     return queue;
@@ -84,7 +80,7 @@ export function openDeliveryQueue(options: QueueOptions): DeliveryQueue {
       worker = new Worker<Delivery>(
         queueName(options.service_id),
         async (job) => deliver(job.data),
-        { connection: connection as never, concurrency: CONCURRENCY, ...(onRedis ? {} : { drainDelay: 1 }) },
+        { connection: connection, concurrency: CONCURRENCY, ...(onRedis ? {} : { drainDelay: 1 }) },
         factory as never,
       );
       worker.on('error', (error) => log.warn({ err: error }, 'the delivery worker has trouble'));

@@ -1,10 +1,19 @@
 // The Globus Compute SDK's string forms, as far as Node must write or read them: a buffer is "<id>\n<payload>",
 // packed buffers are "<length>\n<buffer>" one after another, and a length counts Unicode code points, not bytes.
 
+/** Is this unit the second half of a surrogate pair? */
+function isTrailing(text: string, at: number): boolean {
+  const unit = text.charCodeAt(at);
+  if (unit < 0xdc00 || unit > 0xdfff || at === 0) return false;
+  const before = text.charCodeAt(at - 1);
+  return before >= 0xd800 && before <= 0xdbff;
+}
+
 /** Code points in a text: what Python's len() says. */
 function codePoints(text: string): number {
   let count = 0;
-  for (const _ of text) count++;
+  // A code point beyond the basic plane is two units of a JavaScript string, the second of them in this range.
+  for (let at = 0; at < text.length; at++) if (!isTrailing(text, at)) count++;
   return count;
 }
 

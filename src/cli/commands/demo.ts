@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { copyFrames } from '../../demo/copy-frames.ts';
 import { planFrames, runDetector } from '../../demo/virtual-detector.ts';
+import { messageOf } from '../../errors.ts';
 import { makeLogger } from '../../log.ts';
 import { makeClient } from '../../sdk/client.ts';
 import { demoPlaces, makeObserver, setUp } from '../demo/scenario.ts';
@@ -80,9 +81,9 @@ async function watch(
 ): Promise<Outcome> {
   const { written, finished } = detector;
   const line = makeProgressLine(process.stderr, () => performance.now());
-  let failure: unknown = null;
+  let failure: Error | null = null;
   finished.catch((error: unknown) => {
-    failure = error ?? new Error('the detector failed');
+    failure = error instanceof Error ? error : new Error(messageOf(error));
   });
   let last_change_ms = performance.now();
   let shown = '';
@@ -93,7 +94,8 @@ async function watch(
     line.show(text);
     if (text !== shown) last_change_ms = performance.now();
     shown = text;
-    if (failure !== null) throw failure instanceof Error ? failure : new Error(String(failure));
+    // Set by the handler above, which the compiler does not follow.
+    if ((failure as Error | null) !== null) throw failure as unknown as Error;
     const over = written.done && allEnded(results);
     if (over || signal.aborted || performance.now() - last_change_ms > PATIENCE_MS) {
       line.end();

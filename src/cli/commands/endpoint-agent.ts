@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemChance, systemClock } from '../../clock.ts';
 import { MAIN_PROGRAM } from '../../paths.ts';
-import { isAlive } from '../../endpoint/processes.ts';
+import { isAlive } from '../../processes.ts';
 import type { EndpointStatus } from '../../protocol/messages.ts';
 import { pause } from '../../sdk/http.ts';
 import type { LocalEndpoint } from '../agent.ts';

@@ -33,7 +33,7 @@ export async function readPorts(home: string): Promise<Partial<Ports>> {
     return {
       ...(Number.isInteger(http) ? { http } : {}),
       ...(Number.isInteger(link) ? { link } : {}),
-    } as Partial<Ports>;
+    };
   } catch {
     // Ports are a convenience: a broken note of them is written anew.
     return {};

@@ -5,17 +5,17 @@ import type { AddressInfo } from 'node:net';
 import { openTokenAuthority, type TokenAuthority } from '../../auth/tokens.ts';
 import { systemChance, systemClock } from '../../clock.ts';
 import { makeEndpointService, type EndpointService } from '../../compute/endpoints.ts';
-import { makeFunctionService } from '../../compute/functions.ts';
-import { makeTaskService } from '../../compute/tasks.ts';
+import { makeFunctionService, type FunctionService } from '../../compute/functions.ts';
+import { makeTaskService, type TaskService } from '../../compute/tasks.ts';
 import { connect, type Db } from '../../db/connect.ts';
 import { migrate } from '../../db/migrate.ts';
 import { openDispatcher, type Dispatcher } from '../../dispatcher/index.ts';
-import { makeFlowEngine } from '../../flows/engine.ts';
+import { makeFlowEngine, type FlowEngine } from '../../flows/engine.ts';
 import type { Logger } from '../../log.ts';
 import { VERSION } from '../../paths.ts';
 import { makeActionHost, type ActionHost } from '../../providers/host.ts';
 import { PROVIDERS } from '../../providers/index.ts';
-import { makeApp } from '../../service/app.ts';
+import { makeApp, type Mount } from '../../service/app.ts';
 import { makeActionClient } from '../../service/remote-actions.ts';
 import { apiRoutes } from '../../service/routes/api.ts';
 import { computeRoutes } from '../../service/routes/compute.ts';
@@ -24,7 +24,7 @@ import { providerRoutes } from '../../service/routes/providers.ts';
 import { runRoutes } from '../../service/routes/runs.ts';
 import type { RouteDeps } from '../../service/steps/handler.ts';
 import { triggerRoutes, hookRoutes } from '../../service/routes/triggers.ts';
-import { makeTriggerHost } from '../../triggers/host.ts';
+import { makeTriggerHost, type TriggerHost } from '../../triggers/host.ts';
 import { makeProviderPorts } from './provider-ports.ts';
 import { makeTriggerPorts } from './trigger-ports.ts';
 
@@ -65,6 +65,42 @@ async function listen(server: Server, host: string, port: number): Promise<numbe
     });
   });
   return (server.address() as AddressInfo).port;
+}
+
+interface Parts {
+  readonly db: Db;
+  readonly tokens: TokenAuthority;
+  readonly dispatcher: Dispatcher;
+  readonly functions: FunctionService;
+  readonly endpoints: EndpointService;
+  readonly tasks: TaskService;
+  readonly host: ActionHost;
+  readonly engine: FlowEngine;
+  readonly triggers: TriggerHost;
+}
+
+/** Every router and where it is mounted: the table of the HTTP face. */
+function mountsOf(parts: Parts, deps: RouteDeps): readonly Mount[] {
+  const { db, functions, endpoints, tasks, tokens } = parts;
+  const api = {
+    functions,
+    endpoints,
+    tasks,
+    tokens,
+    version: VERSION,
+    link: parts.dispatcher.link,
+    healthy: async () => void (await db.query('SELECT 1')),
+  };
+  const compute = { functions, endpoints, tasks, version: VERSION, chance: systemChance };
+  return [
+    { at: '/api', router: apiRoutes(api, deps) },
+    { at: '/api', router: triggerRoutes(parts.triggers, deps), readsBodies: true },
+    { at: '/hooks', router: hookRoutes(parts.triggers, deps), readsBodies: true },
+    { at: '/providers', router: providerRoutes(parts.host, deps) },
+    { at: '/', router: computeRoutes(compute, deps) },
+    { at: '/', router: flowRoutes(parts.engine, deps) },
+    { at: '/', router: runRoutes(parts.engine, deps) },
+  ];
 }
 
 export async function openService(options: ServiceOptions): Promise<Service> {
@@ -124,29 +160,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     log,
   };
   const app = makeApp(
-    [
-      {
-        at: '/api',
-        router: apiRoutes(
-          {
-            functions,
-            endpoints,
-            tasks,
-            tokens,
-            version: VERSION,
-            link: dispatcher.link,
-            healthy: async () => void (await db.query('SELECT 1')),
-          },
-          deps,
-        ),
-      },
-      { at: '/api', router: triggerRoutes(triggers, deps), readsBodies: true },
-      { at: '/hooks', router: hookRoutes(triggers, deps), readsBodies: true },
-      { at: '/providers', router: providerRoutes(host, deps) },
-      { at: '/', router: computeRoutes({ functions, endpoints, tasks, version: VERSION, chance }, deps) },
-      { at: '/', router: flowRoutes(engine, deps) },
-      { at: '/', router: runRoutes(engine, deps) },
-    ],
+    mountsOf({ db, tokens, dispatcher, functions, endpoints, tasks, host, engine, triggers }, deps),
     log,
   );
   server.on('request', app);

@@ -7,7 +7,7 @@ import { messageOf } from '../../errors.ts';
 import { uuidFromBytes } from '../../ids.ts';
 import type { Logger } from '../../log.ts';
 import { WORKER_DIR } from '../../paths.ts';
-import { nameProcess, signalGroup } from '../processes.ts';
+import { nameProcess, signalGroup } from '../../processes.ts';
 import { FrameReader, type WorkerFrame } from './frames.ts';
 import type { RunningTask } from './state.ts';
 

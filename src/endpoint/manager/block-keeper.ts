@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { readJsonFile, writePrivateFile } from '../files.ts';
-import { processStart, signalGroup, type ProcessName } from '../processes.ts';
+import { processStart, signalGroup, type ProcessName } from '../../processes.ts';
 import type { BatchScheduler } from '../schedulers/contract.ts';
 import { runCommand, startForeground } from '../schedulers/run-command.ts';
 

@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
+import { takeLock, type Lock } from '../../lock.ts';
 import { assertNever, messageOf } from '../../errors.ts';
 import { VERSION } from '../../paths.ts';
 import { decodeMessage, encodeMessage } from '../../protocol/codec.ts';
@@ -15,7 +16,7 @@ import { schedulers } from '../schedulers/index.ts';
 import { BlockKeeper } from './block-keeper.ts';
 import { executorCommand } from './executor-command.ts';
 import { executorKeyFile, loadIdentity, saveIdentity, type AgentIdentity } from './identity.ts';
-import { takeLock, type Lock } from './lock.ts';
+
 import { step } from './machine.ts';
 import { ResultSpool } from './result-spool.ts';
 import type { ManagerHandle, ManagerRunOptions } from './options.ts';
@@ -36,7 +37,9 @@ const DEFAULT_SILENCE_S = 60;
 /** Starts the manager of an endpoint in this process. Throws the Fault `endpoint_locked` when another one runs. */
 export async function runManager(options: ManagerRunOptions): Promise<ManagerHandle> {
   mkdirSync(options.dir, { recursive: true, mode: 0o700 });
-  const lock = takeLock(options.dir, () => options.clock.now());
+  const lock = takeLock(join(options.dir, 'manager.lock'), `The endpoint in ${options.dir}`, () =>
+    options.clock.now(),
+  );
   let shell: ManagerShell | null = null;
   try {
     const started = new ManagerShell(options, lock);

@@ -2,7 +2,7 @@
 // processes of ours.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { messageOf } from '../../errors.ts';
-import { nameProcess } from '../processes.ts';
+import { nameProcess } from '../../processes.ts';
 import type { Command, CommandOutput } from './contract.ts';
 
 const MAX_OUTPUT_BYTES = 1024 * 1024;

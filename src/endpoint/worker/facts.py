@@ -47,5 +47,6 @@ def hello():
         "python_version": PYTHON_VERSION,
         "dill_version": _version_of("dill"),
         "numpy_version": _version_of("numpy"),
+        "halts": True,
     }
     return json.dumps(facts).encode()

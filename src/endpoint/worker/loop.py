@@ -98,7 +98,10 @@ class Worker:
         place.begin_batch(chunk)
         function.begin_batch()
         self._watch.begin_batch()
+        halted = place.blame.halted
         for entry in entries:
+            if halted():
+                break
             result = execute(function, entry, options, place)
             add(result)
             if len(result[3]) > _LARGE_RESULT_BYTES:

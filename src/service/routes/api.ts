@@ -41,6 +41,8 @@ export interface ApiServices {
 
 const LONGEST_WAIT_S = 60;
 const PAGE = 1_000;
+/** Chunks of a page at most: each may hold a hundred tasks. */
+const PAGE_CHUNKS = 100;
 const UUID = { type: 'string', pattern: '^[0-9a-fA-F-]{36}$' };
 
 const ajv = new Ajv({ allowUnionTypes: true });
@@ -285,6 +287,8 @@ function taskRoutes(routes: Routes, tasks: TaskService): void {
       return text;
     };
     const marker = decodeMarker(queryText(request, 'marker'));
+    // A page is whole chunks, as many as surely hold no fewer tasks than asked for: at least one each.
+    const chunks = Math.min(limit, PAGE_CHUNKS);
     const wantsOpen = state === undefined ? undefined : !['success', 'failed'].includes(state);
     const found = await tasks.list({
       owner: caller.identity,
@@ -293,13 +297,12 @@ function taskRoutes(routes: Routes, tasks: TaskService): void {
       task_group_id: uuid('group'),
       open: wantsOpen,
       before: marker,
-      limit,
+      limit: chunks,
     });
     const matching = found.filter(
       (task) => state === undefined || task.status === state || (state === 'open' && !task.done),
     );
-    const shown = matching.slice(0, limit);
-    return ok({ tasks: shown.map(taskBody), marker: nextMarker(found, limit) });
+    return ok({ tasks: matching.map(taskBody), marker: nextMarker(found, chunks) });
   });
   routes.on('get', '/task_groups/:id', [SCOPES.compute], async (request, caller) => {
     const wait_s = queryCount(request, 'wait_s', { min: 0, max: LONGEST_WAIT_S, otherwise: 0 });

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { managerOf } from '../../../src/cli/agent.ts';
-import { isAlive, nameProcess } from '../../../src/endpoint/processes.ts';
+import { isAlive, nameProcess } from '../../../src/processes.ts';
 import { PACKAGE_ROOT } from '../../../src/paths.ts';
 import { pause } from '../../../src/sdk/http.ts';
 import { withDouble } from '../../unit/sdk/double.ts';

@@ -202,12 +202,12 @@ describe('the HTTP face', () => {
       await call('POST', '/api/tasks', { endpoint_id: endpoint, function_id: id, calls: [{ args: [n] }] });
     }
     const seen: string[] = [];
-    let marker: unknown = null;
+    let marker: string | null = null;
     do {
-      const path = `/api/tasks?function_id=${id}&limit=3${marker === null ? '' : `&marker=${String(marker)}`}`;
-      const page = await call('GET', path);
+      const path = `/api/tasks?function_id=${id}&limit=3${marker === null ? '' : `&marker=${marker}`}`;
+      const page: Answer = await call('GET', path);
       seen.push(...(page.body.tasks as { task_id: string }[]).map((task) => task.task_id));
-      marker = page.body.marker;
+      marker = page.body.marker as string | null;
     } while (marker !== null);
     assert.equal(seen.length, 7);
     assert.equal(new Set(seen).size, 7);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { nameProcess } from '../../../src/endpoint/processes.ts';
+import { nameProcess } from '../../../src/processes.ts';
 import type { Asked } from '../sdk/double.ts';
 import { ID, OTHER, withCli } from './with-cli.ts';
 import type { Ended } from './cli.ts';

@@ -4,14 +4,8 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { takeLock } from '../../../src/endpoint/manager/lock.ts';
-import {
-  isAlive,
-  nameProcess,
-  parseStart,
-  processStart,
-  signalGroup,
-} from '../../../src/endpoint/processes.ts';
+import { takeLock, type Lock } from '../../../src/lock.ts';
+import { isAlive, nameProcess, parseStart, processStart, signalGroup } from '../../../src/processes.ts';
 import { Fault } from '../../../src/errors.ts';
 import { eventually } from '../../integration/endpoint/support/eventually.ts';
 
@@ -26,46 +20,46 @@ describe('manager lock', () => {
     rmSync(dir, { recursive: true, force: true });
   });
 
-  const now = (): number => Date.now();
   const file = (): string => join(dir, 'manager.lock');
+  const take = (): Lock => takeLock(file(), 'The endpoint', () => Date.now());
   const write = (holder: object): void => writeFileSync(file(), JSON.stringify({ since: 'then', ...holder }));
 
   it('is held by one at a time, and names the holder', () => {
-    const lock = takeLock(dir, now);
+    const lock = take();
     assert.throws(
-      () => takeLock(dir, now),
+      () => take(),
       (error) =>
         error instanceof Fault &&
         error.code === 'endpoint_locked' &&
         error.message.includes(String(process.pid)),
     );
     lock.release();
-    takeLock(dir, now).release();
+    take().release();
     assert.deepEqual(readdirSync(dir), []);
   });
 
   it('is taken over from a process that is gone, even when its pid is in use again', () => {
     write({ pid: 999_999_999, start: '1', host: hostname() });
-    takeLock(dir, now).release();
+    take().release();
     write({ pid: process.pid, start: 'another start', host: hostname() });
-    takeLock(dir, now).release();
+    take().release();
   });
 
   it('is taken over when it is no lock at all', () => {
     writeFileSync(file(), '');
-    takeLock(dir, now).release();
+    take().release();
   });
 
   it('counts another host as alive while it keeps the lock fresh', () => {
     write({ pid: 1, start: '1', host: 'another.host' });
-    assert.throws(() => takeLock(dir, now), /another\.host/);
+    assert.throws(() => take(), /another\.host/);
     const old_s = Date.now() / 1000 - 200;
     utimesSync(file(), old_s, old_s);
-    takeLock(dir, now).release();
+    take().release();
   });
 
   it('is not removed by one who lost it', () => {
-    const lock = takeLock(dir, now);
+    const lock = take();
     write({ pid: process.ppid, start: processStart(process.ppid), host: hostname() });
     lock.release();
     assert.ok(existsSync(file()));

@@ -2,7 +2,7 @@
 // time is not. Also the ending of whole process groups.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { messageOf } from '../errors.ts';
+import { messageOf } from './errors.ts';
 
 /** One process of this machine. `start` is opaque: equal for the same process, different for any other. */
 export interface ProcessName {
