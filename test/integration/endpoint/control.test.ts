@@ -137,7 +137,7 @@ describe('endpoint: control', function () {
     const first = await site.startReady(service);
     const second = await site.start(service);
     assert.equal((await second.exited).code, 1);
-    assert.match(second.said(), new RegExp(`already served by process ${first.child.pid} on `));
+    assert.match(second.said(), new RegExp(`in use by process ${first.child.pid} on `));
     assert.deepEqual(
       await service.values(service.submit(service.register('def f():\n    return 1\n'), [[]], JSON_RESULTS)),
       [1],
