@@ -8,7 +8,12 @@ function passes(count: number): object {
   const names = Array.from({ length: count }, (_, n) => `S${n}`);
   const states = names.map((name, n) => [
     name,
-    { Type: 'Pass', ResultPath: `$.r${n}`, ...(n === count - 1 ? { End: true } : { Next: names[n + 1] }) },
+    {
+      Type: 'Pass',
+      Parameters: { n },
+      ResultPath: `$.r${n}`,
+      ...(n === count - 1 ? { End: true } : { Next: names[n + 1] }),
+    },
   ]);
   return { StartAt: names[0], States: Object.fromEntries(states) };
 }
